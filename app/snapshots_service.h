@@ -17,7 +17,6 @@ namespace firstlight {
 /// on the snapshotter's shard, answered from there. Must be destroyed after the
 /// server it is registered with, and before the snapshotter.
 ///
-/// gRPC's standard health service is answered beside it.
 class snapshots_service {
 public:
     explicit snapshots_service(snapshotter& snapshots);

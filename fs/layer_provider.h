@@ -53,6 +53,7 @@ public:
     virtual result<lazy_layer> find(std::uint32_t number) const = 0;
 
     /// No snapshot refers to the layer any more; its number is never used again.
+    /// It may never have been mounted, when an open() failed half-way.
     virtual task<void> close(std::uint32_t number) = 0;
 
     /// The path of the layer's root, for overlayfs as a lower directory. Short,

@@ -1,6 +1,8 @@
 #pragma once
 // What containerd knows about a snapshot.
 
+#include "actors/result.h"
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -21,6 +23,9 @@ using snapshot_labels = std::map<std::string, std::string>;
 /// Length in bytes of the longest label, key and value together.
 /// Source: containerd, proto/snapshots.proto.
 inline constexpr std::size_t label_limit = 4096;
+
+/// invalid_argument, naming the label, if one has no key or is over the limit.
+result<void> check_labels(const snapshot_labels& labels);
 
 /// UTC, in nanoseconds, which is what containerd compares.
 using snapshot_time = std::chrono::sys_time<std::chrono::nanoseconds>;

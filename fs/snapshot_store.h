@@ -133,7 +133,6 @@ public:
     result<std::vector<layer_record>> layers_in_use();
     /// The layers that no snapshot refers to.
     result<std::vector<layer_record>> layers_unused();
-    bool layer_in_use(std::uint32_t number);
 
     /// The image references a layer was seen in, latest first.
     result<std::vector<std::string>> sources_of(std::uint32_t number);

@@ -5,11 +5,12 @@
 #include "actors/metrics.h"
 #include "fs/layer_provider.h"
 #include "fs/overlay_mounts.h"
+#include "fs/snapshot_directories.h"
 #include "fs/store_writer.h"
 
 #include <chrono>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,30 +29,32 @@ namespace firstlight {
 class snapshotter {
 public:
     struct options {
-        std::string root; // without a trailing slash, comma, colon or backslash
+        std::string root; // without a trailing slash; see probe_overlay()
         overlay_options overlay;
-        std::chrono::seconds open_timeout{30}; // for mounting one layer
+        std::chrono::milliseconds open_timeout{30'000}; // for mounting one layer
     };
     using mounts_result = result<std::vector<mount_spec>>;
 
+    /// Metrics: firstlight_remote_snapshots_total, and
+    /// firstlight_snapshot_fallbacks_total by `reason`, an errc's name.
     snapshotter(
       shard& home, worker_pool& io, store_writer& store, layer_provider& layers, metrics& counts,
       options o);
 
-    /// Makes the directories, and removes what a crash left behind: temporary
-    /// directories at once, the rest in the background. Call before the others.
+    /// Makes the directories, and has what a crash left behind removed in the
+    /// background. Call it before the others.
     task<result<void>> start();
 
     /// Makes an active snapshot and returns its mounts.
     ///
     /// With the label containerd.io/snapshot.ref it first tries to have the layer
-    /// mounted lazily, and then commits it under the label's value and answers
-    /// already_exists, which is what containerd takes for "nothing to download".
-    /// So it does when another namespace has made that snapshot on the same
-    /// parent. Nothing is made under `key` then. When the layer cannot be lazy it
-    /// makes an ordinary snapshot; the reason is logged once and counted. A parent
-    /// given only by the label …/parent-chain-id is not known yet, so such a
-    /// snapshot is ordinary too.
+    /// mounted lazily, and then records it as committed under the label's value and
+    /// answers already_exists, which containerd takes for "nothing to download". So
+    /// it does when another namespace has made that snapshot on the same parent.
+    /// Nothing is made under `key` then. When the layer cannot be lazy it makes an
+    /// ordinary snapshot, whose mounts are writable; the reason is logged once and
+    /// counted. Where the parent is given by the label …/parent-chain-id alone, it
+    /// is known only at commit, so such a snapshot is ordinary too.
     ///
     /// unavailable, when a lazy layer below is not mounted; nothing is made.
     task<mounts_result> prepare(std::string key, std::string parent, snapshot_labels labels);
@@ -91,38 +94,43 @@ public:
     shard& home() noexcept { return home_; }
 
 private:
+    class attempt; // how trying for a lazy layer ended
     class opening; // holds off the closing of layers
+    class closing; // and the other way about
 
-    std::string directory_of(std::int64_t id) const;
-    std::string tree_of(const snapshot_link& link) const;
-    result<void> check_available(const std::vector<snapshot_link>& parents) const;
-    mounts_result mounts_of(const snapshot_chain& chain) const;
-
+    task<attempt> make_remote(std::string key, std::string parent, snapshot_labels labels);
+    task<attempt>
+    record_remote(std::string target, std::string parent, snapshot_labels labels, lazy_layer layer);
+    task<attempt> reuse(snapshot_record existing, std::string parent, snapshot_labels labels);
     task<mounts_result>
     make(snapshot_kind kind, std::string key, std::string parent, snapshot_labels labels);
-    task<result<void>>
-    make_remote(std::string target, std::string key, std::string parent, snapshot_labels labels);
-    task<result<void>> reuse(snapshot_record existing, const snapshot_labels& labels);
-    fault fallback(const fault& why, const std::string& key, const std::string& parent);
-    task<result<void>> sweep_directories();
-    task<void> close_unused_layers();
+
+    result<void> check_available(const std::vector<snapshot_link>& parents) const;
+    std::optional<tree_owner> lazy_owner(const std::vector<snapshot_link>& parents) const;
+    mounts_result mounts_of(const snapshot_chain& chain) const;
+    void fell_back(const fault& why, const std::string& key, const std::string& parent);
+
     task<result<disk_use>> measure(std::int64_t id, lane l);
+    task<result<std::vector<std::string>>> set_aside();
+    task<void> delete_all(std::vector<std::string> paths, std::stop_token stop);
+    task<void> close_unused_layers();
 
     shard& home_;
     worker_pool& io_;
     store_writer& store_;
     layer_provider& layers_;
     const options options_;
+    const snapshot_directories directories_;
     mailbox box_;
-    mailbox sweeping_{{1, 1, 1}};
+    mailbox sweeping_{{1, 1, 1}}; // one cleanup at a time
     background_tasks background_;
 
-    // open() and close() of the provider never overlap: while some call is opening,
-    // closing waits for its end, and the other way about.
+    // The provider's open() and close() never overlap: close() waits until nobody
+    // is opening, open() until the closing is done.
     unsigned opening_ = 0;
     bool closing_ = false;
     bool close_wanted_ = false;
-    event may_open_;
+    event closed_;
 
     counter& remote_;
     std::map<errc, counter*> fallbacks_;
