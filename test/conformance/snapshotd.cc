@@ -7,7 +7,7 @@
 
 #include "actors/log.h"
 #include "actors/runtime.h"
-#include "app/grpc_server.h"
+#include "app/rpc_server.h"
 #include "app/snapshots_service.h"
 #include "fs/overlay_probe.h"
 #include "fs/snapshotter.h"
@@ -64,7 +64,7 @@ void serve(const std::string& socket, const std::string& root) {
         throw std::runtime_error(started.error().context());
     }
     snapshots_service service(snapshots);
-    auto server = need(grpc_server::listen(socket, {&service.grpc_service()}));
+    auto server = need(rpc_server::listen(socket, {&service.grpc_service()}));
     log::info("serving", {{"socket", socket}});
 
     int signal = 0;

@@ -1,4 +1,4 @@
-#include "app/grpc_server.h"
+#include "app/rpc_server.h"
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -70,7 +70,7 @@ result<void> clear_the_way(const std::string& path) {
 
 } // namespace
 
-class grpc_server::implementation {
+class rpc_server::implementation {
 public:
     implementation(std::unique_ptr<grpc::Server> server, std::string path)
       : server_(std::move(server))
@@ -91,8 +91,8 @@ private:
     const std::string path_;
 };
 
-result<std::unique_ptr<grpc_server>>
-grpc_server::listen(const std::string& path, const std::vector<grpc::Service*>& services) {
+result<std::unique_ptr<rpc_server>>
+rpc_server::listen(const std::string& path, const std::vector<grpc::Service*>& services) {
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) {
         return fault(
           errc::invalid_argument, "\"" + path + "\": a socket's path has 1 to 107 characters");
@@ -117,18 +117,18 @@ grpc_server::listen(const std::string& path, const std::vector<grpc::Service*>& 
     if (::chmod(path.c_str(), 0600) != 0) {
         return errno_fault(errno, "cannot set the mode of " + path);
     }
-    return std::unique_ptr<grpc_server>(new grpc_server(std::move(running)));
+    return std::unique_ptr<rpc_server>(new rpc_server(std::move(running)));
 }
 
-grpc_server::grpc_server(std::unique_ptr<implementation> i)
+rpc_server::rpc_server(std::unique_ptr<implementation> i)
   : implementation_(std::move(i)) {
 }
 
-grpc_server::~grpc_server() {
+rpc_server::~rpc_server() {
     stop(std::chrono::milliseconds(0));
 }
 
-void grpc_server::stop(std::chrono::milliseconds patience) {
+void rpc_server::stop(std::chrono::milliseconds patience) {
     implementation_->stop(patience);
 }
 

@@ -16,7 +16,7 @@ namespace firstlight {
 /// gRPC services on a unix socket, on gRPC's own threads.
 ///
 /// Used from main's thread alone: starting and stopping block.
-class grpc_server {
+class rpc_server {
 public:
     /// Listens on the socket at `path`. Its directory is made (mode 0700) if missing,
     /// the socket has mode 0600, and a socket that nobody listens on any more is
@@ -24,10 +24,10 @@ public:
     ///
     /// Errors: already_exists, when somebody does listen there; invalid_argument,
     /// when the path is too long for a socket or is something else; io_error.
-    static result<std::unique_ptr<grpc_server>>
+    static result<std::unique_ptr<rpc_server>>
     listen(const std::string& path, const std::vector<grpc::Service*>& services);
 
-    ~grpc_server(); // stops at once, if stop() has not been called
+    ~rpc_server(); // stops at once, if stop() has not been called
 
     /// Refuses new calls, gives the running ones `patience` to finish, then cancels
     /// them. Every call has been answered when it returns, so stop this before what
@@ -36,7 +36,7 @@ public:
 
 private:
     class implementation;
-    explicit grpc_server(std::unique_ptr<implementation> i);
+    explicit rpc_server(std::unique_ptr<implementation> i);
     std::unique_ptr<implementation> implementation_;
 };
 
