@@ -16,32 +16,6 @@
 
 namespace firstlight {
 
-/// A place that serves a registry's content: a mirror, or the registry itself.
-struct registry_endpoint {
-    std::string host; // host or host:port; neither scheme nor path
-    bool plain_http = false;
-    std::string path; // before "/v2/…" in the URL: "" or "/prefix"
-    /// For one attempt of one request; nothing: none. Filled from the global one
-    /// where the file says nothing.
-    std::optional<std::chrono::seconds> request_timeout;
-    std::vector<std::pair<std::string, std::string>> headers; // sent with each request
-};
-
-/// What is known of one registry, by the host in image references ("docker.io").
-struct registry_host {
-    /// Tried in this order before the registry itself.
-    std::vector<registry_endpoint> mirrors;
-    // Basic credentials; all empty: anonymous. Never logged.
-    std::string username;
-    std::string password;
-    std::string identity_token;
-    // TLS; empty: the system's authorities, and no client certificate.
-    bool insecure_skip_verify = false;
-    std::string ca_file;
-    std::string certificate_file;
-    std::string key_file;
-};
-
 /// Every setting, with its default. A plain value: read once by main, which hands
 /// each part of the program its section.
 struct config {
@@ -60,7 +34,7 @@ struct config {
     struct cache_section {
         std::string directory; // empty: <root>/cache; see cache_directory()
         std::uint64_t max_bytes = 20ULL << 30;
-        std::uint64_t memory_bytes = 64ULL << 20; // verified chunks held in memory
+        std::uint64_t memory_bytes = 128ULL << 20; // chunks that are not on disk yet
     } cache;
 
     struct read_section {
@@ -108,11 +82,35 @@ struct config {
         bool debug = false;             // libfuse's own trace, to the log
     } fuse;
 
+    /// A place that serves a registry's content: a mirror, or the registry itself.
+    struct endpoint {
+        std::string host; // host or host:port; neither scheme nor path
+        bool plain_http = false;
+        /// For one attempt of one request; nothing: none. Filled from the global one
+        /// where the file says nothing.
+        std::optional<std::chrono::seconds> request_timeout;
+        std::vector<std::pair<std::string, std::string>> headers; // sent with each request
+    };
+
+    /// What is known of one registry, by the host in image references ("docker.io").
+    struct registry_host {
+        /// Tried in this order before the registry itself.
+        std::vector<endpoint> mirrors;
+        // Basic credentials; all empty: anonymous. Never logged.
+        std::string username;
+        std::string password;
+        std::string identity_token;
+        bool insecure_skip_verify = false;
+        std::string ca_file; // empty: the system's authorities
+    };
+
     struct registry_section {
         std::map<std::string, registry_host> hosts;
         /// For one attempt of one request.
         std::chrono::seconds request_timeout{30};
-        unsigned connections_per_host = 16; // of each shard
+        unsigned connections_per_host = 8; // of each shard
+        /// Docker's config.json, for credentials; empty: where docker looks for it.
+        std::string docker_config;
         unsigned max_retries = 5;
         std::chrono::milliseconds min_backoff{30};
         std::chrono::milliseconds max_backoff{10'000};

@@ -87,7 +87,8 @@ void read_prefetch(config_section& top, config& to) {
 void read_stores(config_section& top) {
     top.no_effect_text("http_cache_type", "", "compressed bytes are not kept at all");
     top.no_effect_text(
-      "filesystem_cache_type", "", "chunks are kept on disk; [cache] memory_bytes adds memory");
+      "filesystem_cache_type", "",
+      "chunks are kept on disk; the kernel's page cache has the hot ones");
     const auto store = top.text("metadata_store").value_or("memory");
     if (store != "memory" && store != "db") {
         top.fail("metadata_store", "expected \"memory\" or \"db\", found \"" + store + "\"");
@@ -210,7 +211,7 @@ void read_data_path(config_section& top, config& to) {
     config_section cache(top.table("cache"), "cache", top.findings());
     absolute_path(cache, "directory", to.cache.directory);
     number(cache, "max_bytes", unlimited, to.cache.max_bytes);
-    plain_number(cache, "memory_bytes", unlimited, to.cache.memory_bytes);
+    number(cache, "memory_bytes", unlimited, to.cache.memory_bytes);
     config_section read(top.table("read"), "read", top.findings());
     duration(read, "deadline_sec", year_sec, to.read.deadline); // over fetching_timeout_sec
     plain_number(read, "readahead_bytes", unlimited, to.read.readahead_bytes);

@@ -45,7 +45,7 @@ bool header_name(std::string_view text) { // RFC 9110, section 5.1: a token
     });
 }
 
-void add_header(config_section& from, const std::string& name, registry_endpoint& to) {
+void add_header(config_section& from, const std::string& name, config::endpoint& to) {
     const auto* node = from.any(name);
     std::vector<std::string> values;
     if (std::holds_alternative<std::string>(node->value)) {
@@ -69,8 +69,8 @@ std::optional<seconds> request_timeout(config_section& from, seconds global) {
     return n == 0 ? global : seconds(n);
 }
 
-void read_mirror(config_section& from, const config& so_far, registry_host& to) {
-    registry_endpoint mirror;
+void read_mirror(config_section& from, const config& so_far, config::registry_host& to) {
+    config::endpoint mirror;
     mirror.host = from.text("host").value_or("");
     mirror.plain_http = from.boolean("insecure").value_or(false) || local(mirror.host);
     mirror.request_timeout = request_timeout(from, so_far.registry.request_timeout);
@@ -88,7 +88,7 @@ void read_mirror(config_section& from, const config& so_far, registry_host& to) 
     to.mirrors.push_back(std::move(mirror));
 }
 
-void read_mirrors(config_section& from, const config& so_far, registry_host& to) {
+void read_mirrors(config_section& from, const config& so_far, config::registry_host& to) {
     const auto* node = from.any("mirrors");
     if (!node) {
         return;
@@ -118,6 +118,10 @@ void read_resolver(config_section& top, config& to) {
     if (connections > 0) {
         to.registry.connections_per_host = static_cast<unsigned>(connections);
     }
+    to.registry.docker_config = s.text("docker_config").value_or("");
+    if (!to.registry.docker_config.empty() && to.registry.docker_config[0] != '/') {
+        s.fail("docker_config", "expected an absolute path");
+    }
     const auto& names = s.table("host");
     config_section hosts(names, "resolver.host", s.findings());
     for (const auto& entry : names) {
@@ -126,9 +130,10 @@ void read_resolver(config_section& top, config& to) {
     }
 }
 
-// "https://host:port/prefix", as containerd's CRI configuration writes a mirror.
-std::optional<registry_endpoint> parse_endpoint(std::string_view url) {
-    registry_endpoint e;
+// "https://host:port", as containerd's CRI configuration writes a mirror; it may name
+// the API's root as well. Nothing if it is none, or has another path.
+std::optional<config::endpoint> parse_endpoint(std::string_view url) {
+    config::endpoint e;
     if (url.starts_with("http://")) {
         e.plain_http = true;
         url.remove_prefix(7);
@@ -137,20 +142,15 @@ std::optional<registry_endpoint> parse_endpoint(std::string_view url) {
     } else {
         e.plain_http = local(url); // no scheme
     }
-    const auto slash = std::min(url.find('/'), url.size());
-    e.host = std::string(url.substr(0, slash));
-    auto path = url.substr(slash);
-    while (path.ends_with('/')) {
-        path.remove_suffix(1);
+    for (const std::string_view end : {"/", "/v2", "/"}) {
+        if (url.ends_with(end)) {
+            url.remove_suffix(end.size());
+        }
     }
-    if (path.ends_with("/v2")) { // the URL may name the API's root, or not
-        path.remove_suffix(3);
-    }
-    e.path = std::string(path);
-    if (!plain_host(e.host) || path.find_first_of("?# ") != path.npos) {
+    if (!plain_host(url)) {
         return std::nullopt;
     }
-    e.host = canonical(std::move(e.host));
+    e.host = canonical(std::string(url));
     return e;
 }
 
@@ -162,8 +162,10 @@ void read_cri_mirrors(config_section& registry, config& to) {
         for (const auto& url : host.texts("endpoint")) {
             auto endpoint = parse_endpoint(url);
             if (!endpoint) {
-                host.fail(
-                  "endpoint", "expected \"http(s)://host[:port][/path]\", found \"" + url + "\"");
+                host.warn(
+                  "endpoint",
+                  "mirror left out: expected \"http(s)://host[:port]\", found \"" + url + "\"");
+                continue;
             }
             endpoint->request_timeout = to.registry.request_timeout;
             to.registry.hosts[entry.key].mirrors.push_back(std::move(*endpoint));
@@ -188,7 +190,7 @@ std::optional<std::string> decode_base64(const std::string& text) {
     return out;
 }
 
-void read_auth(config_section& s, registry_host& to) {
+void read_auth(config_section& s, config::registry_host& to) {
     to.username = s.text("username").value_or(to.username);
     to.password = s.text("password").value_or(to.password);
     to.identity_token = s.text("identitytoken").value_or(to.identity_token);
@@ -205,14 +207,11 @@ void read_auth(config_section& s, registry_host& to) {
     to.password = pair->substr(colon + 1);
 }
 
-void read_tls(config_section& s, registry_host& to) {
+void read_tls(config_section& s, config::registry_host& to) {
     to.insecure_skip_verify = s.boolean("insecure_skip_verify").value_or(false);
     to.ca_file = s.text("ca_file").value_or("");
-    to.certificate_file = s.text("cert_file").value_or("");
-    to.key_file = s.text("key_file").value_or("");
-    if (to.certificate_file.empty() != to.key_file.empty()) {
-        s.fail("cert_file", "expected cert_file and key_file together");
-    }
+    s.no_effect_text("cert_file", "", "no client certificate is presented");
+    s.no_effect_text("key_file", "", "no client certificate is presented");
 }
 
 void read_cri_hosts(config_section& registry, config& to) {
