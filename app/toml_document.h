@@ -1,0 +1,39 @@
+#pragma once
+
+#include "actors/result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace firstlight {
+
+struct toml_entry;
+struct toml_node;
+
+using toml_array = std::vector<toml_node>;
+using toml_table = std::vector<toml_entry>; // by key
+
+/// One value of a TOML document, and the line it stands on. Plain, so that only
+/// one file knows the library that parses.
+struct toml_node {
+    struct other {}; // dates and times, which no key of ours takes
+    std::variant<other, bool, std::int64_t, double, std::string, toml_array, toml_table> value;
+    unsigned line = 0;
+
+    /// "a boolean", "an integer", … for messages.
+    std::string_view kind() const noexcept;
+};
+
+struct toml_entry {
+    std::string key;
+    toml_node node;
+};
+
+/// Parses a TOML document. Errors: invalid_argument, "FILE:LINE: what is wrong",
+/// also for values nested more than 100 deep.
+result<toml_table> parse_toml(std::string_view text, const std::string& file);
+
+} // namespace firstlight
