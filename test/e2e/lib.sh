@@ -131,7 +131,7 @@ e2e_show_logs() {
     for log in "$work"/firstlightd*.log "$work"/containerd.log; do
         [[ -s $log ]] || continue
         say "--- last lines of ${log##*/} ---"
-        tail -n 40 "$log" | cut -c1-600
+        tail -n 25 "$log" | cut -c1-400
     done
 }
 
@@ -286,6 +286,14 @@ registry_requests() { registry_since "$@" | wc -l; }
 registry_bytes() {
     registry_since "$@" | grep -o '"http.response.written":[0-9]*' |
         awk -F: '{ n += $2 } END { print n + 0 }'
+}
+
+# blob_own DIGEST: gives this run a copy of the blob that it may damage.
+blob_own() {
+    local path
+    path=$(blob_path "$1")
+    cp "$path" "$path.own"
+    mv "$path.own" "$path"
 }
 
 # blob_path DIGEST: the blob's file in this run's registry.
@@ -458,6 +466,17 @@ rootfs_unmount() { # SNAPSHOTTER DIR
 
 tree_manifest() { "$e2e_python" "$e2e_here/tree_manifest.py" "$1" --implied implicit; }
 estargz() { "$e2e_python" "$e2e_here/estargz.py" "$@"; }
+
+cold_read() { "$e2e_python" "$e2e_here/cold_read.py" "$@"; }
+
+# file_chunks REF NAME: layer, file, offset in it, length, blob range, digest; per chunk.
+file_chunks() {
+    local layer
+    for layer in $(image_layers "$1"); do
+        estargz chunks "$(blob_path "$layer")" |
+            awk -F'\t' -v name="$2" -v layer="$layer" -v OFS='\t' '$1 == name { print layer, $0 }'
+    done
+}
 
 # run SNAPSHOTTER REF ID COMMAND...: a container in the foreground, removed after.
 run() {

@@ -6,7 +6,8 @@
 Type, mode, owner, size, device number, modification time, extended attributes,
 link target, SHA-256 of the content, and which names are the same file. Two trees
 are the same exactly when these lines are. Directories named by --implied and those
-under them have no entry in their layer, so their times are nobody's and left out.
+under them have no entry in their layer, so their times are nobody's and left out;
+so is the root's, which a new snapshot's upper directory gives.
 Reading errors become part of the line: a file that cannot be read is a difference.
 """
 
@@ -57,7 +58,7 @@ def line(root, name, same, implied):
     path = os.path.join(root, name) if name else root
     info = os.lstat(path)
     kind = KINDS[stat.S_IFMT(info.st_mode)]
-    timeless = kind == "dir" and any(name == i or name.startswith(i + b"/") for i in implied)
+    timeless = not name or kind == "dir" and any(name == i or name.startswith(i + b"/") for i in implied)
     fields = [repr(name.decode("utf-8", "surrogateescape")), kind,
               f"mode={stat.S_IMODE(info.st_mode):04o}", f"owner={info.st_uid}:{info.st_gid}",
               "mtime=-" if timeless else f"mtime={info.st_mtime_ns}"]
