@@ -1,5 +1,5 @@
 #!/bin/bash
-# image.sh small|full: prints a directory with a registry's storage that holds the
+# image.sh small|demo|full: prints a directory with a registry's storage that holds the
 # image demo:plain (gzip layers) and demo:esgz (the same, as eStargz). Made once.
 # shellcheck source=test/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,8 +9,9 @@ size=${1:-small}
 sets=(base)
 packages_base="busybox-static"
 chunk=$((256 * 1024))
-if [[ $size == full ]]; then
-    sets=(base python compilers)
+if [[ $size != small ]]; then
+    sets=(base python)
+    [[ $size == demo ]] || sets+=(compilers)
     packages_base="base-files bash coreutils dash libc-bin sed grep mawk findutils tar gzip
         util-linux debianutils hostname login passwd"
     packages_python="python3 python3-sqlalchemy python3-yaml python3-requests"

@@ -430,10 +430,17 @@ image_forget() { # image_forget SNAPSHOTTER REF: and what was unpacked of it
 }
 no_snapshots() { [[ $(ctr snapshots --snapshotter "$1" ls | tail -n +2 | wc -l) == 0 ]]; }
 
-image_manifest() { # the image's manifest, as JSON
-    local digest
+# image_manifest REF: the manifest of the image for this machine, as JSON.
+image_manifest() {
+    local digest inner
     digest=$(ctr image ls "name==$1" | awk 'NR == 2 { print $3 }')
-    ctr content get "$digest"
+    inner=$(ctr content get "$digest" | "$e2e_python" -c 'import json, sys
+for m in json.load(sys.stdin).get("manifests", []):
+    platform = m.get("platform", {})
+    if (platform.get("os"), platform.get("architecture")) == ("linux", sys.argv[1]):
+        print(m["digest"])
+        break' "$(dpkg --print-architecture)")
+    ctr content get "${inner:-$digest}"
 }
 image_layers() { image_manifest "$1" | "$e2e_python" -c 'import json, sys
 for layer in json.load(sys.stdin)["layers"]: print(layer["digest"])'; }
@@ -450,6 +457,23 @@ for diff in json.load(sys.stdin)["rootfs"]["diff_ids"]:
     chain = diff if not chain else "sha256:" + hashlib.sha256((chain + " " + diff).encode()).hexdigest()
     print(chain)'
 }
+
+# prepare_time FROM: from the first Prepare to the call that follows the last one, in ms, by
+# containerd's log behind byte FROM: fetching the manifest and the config is not the
+# snapshotter's.
+prepare_time() {
+    tail -c "+$(($1 + 1))" "$work/containerd.log" | "$e2e_python" -c 'import datetime, re, sys
+first = last = None
+for line in sys.stdin:
+    found = re.match(r"time=\"([^.\"]+)\.(\d+)Z?[^\"]*\" .*msg=\"(prepare|stat) snapshot\"", line)
+    if not found: continue
+    whole = datetime.datetime.fromisoformat(found[1]).timestamp() * 1000
+    when = whole + float("0." + found[2]) * 1000
+    if found[3] == "prepare" and first is None: first = when
+    if found[3] == "stat" and first is not None: last = when
+print(f"{last - first:.1f}" if first and last else "")'
+}
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
 # rootfs_mount SNAPSHOTTER REF DIR: a writable tree of the image, as a container has.
 rootfs_mount() {

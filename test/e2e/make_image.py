@@ -2,6 +2,7 @@
 """Writes the images the end-to-end tests run on, as an OCI layout.
 
   make_image.py small OUT DEBS    a few MB: busybox, oddities, changes
+  make_image.py demo  OUT DEBS    some 60 MB: Debian, python, oddities, changes
   make_image.py full  OUT DEBS    over 200 MB: Debian, python, clang, oddities, changes
 
 DEBS is a directory with one sub-directory of .deb files per layer made of
@@ -367,12 +368,13 @@ def write_layout(out, layers, diff_ids, command):
 def main():
     size, out, debs = sys.argv[1:4]
     os.makedirs(os.path.join(out, "blobs/sha256"))
-    if size == "full":
-        makers = [lambda p: base_layer(p, debs),
-                  lambda p: package_layer(p, os.path.join(debs, "python"), True),
-                  lambda p: package_layer(p, os.path.join(debs, "compilers"), False)]
-    else:
+    if size == "small":
         makers = [lambda p: busybox_layer(p, debs)]
+    else:
+        makers = [lambda p: base_layer(p, debs),
+                  lambda p: package_layer(p, os.path.join(debs, "python"), True)]
+    if size == "full":
+        makers.append(lambda p: package_layer(p, os.path.join(debs, "compilers"), False))
     makers += [lambda p: odd_layer(p, size), changes_layer]
     layers, diff_ids = [], []
     for number, make in enumerate(makers):

@@ -12,23 +12,6 @@ containerd_start
 daemon_quiet
 image=$(ref esgz "$link_host")
 
-# From the first Prepare to the call that follows the last one, in ms, by
-# containerd's own log: fetching the manifest and the config is not the
-# snapshotter's.
-prepare_time() {
-    tail -c "+$(($1 + 1))" "$work/containerd.log" | "$e2e_python" -c 'import datetime, re, sys
-first = last = None
-for line in sys.stdin:
-    found = re.match(r"time=\"([^.\"]+)\.(\d+)Z?[^\"]*\" .*msg=\"(prepare|stat) snapshot\"", line)
-    if not found: continue
-    whole = datetime.datetime.fromisoformat(found[1]).timestamp() * 1000
-    when = whole + float("0." + found[2]) * 1000
-    if found[3] == "prepare" and first is None: first = when
-    if found[3] == "stat" and first is not None: last = when
-print(f"{last - first:.1f}" if first and last else "")'
-}
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
 # Cold each time: a daemon that knows nothing, connections not yet made.
 for ((i = 0; i < 3; i++)); do
     rm -rf "$work/fl"
