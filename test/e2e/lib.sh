@@ -139,9 +139,9 @@ e2e_show_logs() {
 e2e_end_containers() {
     if [[ -S $work/c/containerd.sock && -n ${e2e_pids[containerd]:-} ]]; then
         local id
-        for id in $(timeout 10 ctr task ls -q); do
-            timeout 10 ctr task kill -s KILL "$id"
-            timeout 10 ctr task rm -f "$id"
+        for id in $(ctr_within 10 task ls -q); do
+            ctr_within 10 task kill -s KILL "$id"
+            ctr_within 10 task rm -f "$id"
         done >/dev/null 2>&1
     fi
     local process
@@ -344,6 +344,9 @@ containerd_stop() {
 }
 
 ctr() { command ctr --address "$work/c/containerd.sock" --namespace e2e "$@"; }
+ctr_within() { # SECONDS ARGUMENT...
+    timeout "$1" ctr --address "$work/c/containerd.sock" --namespace e2e "${@:2}"
+}
 ctr_remote() { command ctr-remote --address "$work/c/containerd.sock" --namespace e2e "$@"; }
 
 # --- the daemon ------------------------------------------------------------
@@ -377,20 +380,20 @@ daemon_start() {
     daemon_config >"$work/firstlightd.toml"
     e2e_spawn daemon "$work/firstlightd.log" "$FIRSTLIGHTD" --config "$work/firstlightd.toml" \
         --address "$work/firstlightd.sock" --root "$work/fl" --log-level debug
-    local i
-    for ((i = 0; i < 200; i++)); do
-        e2e_running daemon || break
-        # A call through containerd: its connection backs off for seconds after a
-        # daemon died, and what follows should not wait for that.
-        if [[ ! -S $work/firstlightd.sock ]]; then
-            sleep 0.05
-        elif [[ -z ${e2e_pids[containerd]:-} ]] || daemon_answers; then
-            return 0
-        fi
+    local end=$((SECONDS + 20))
+    until daemon_answers; do
+        e2e_running daemon || fail "firstlightd ended at its start"
+        ((SECONDS < end)) || fail "firstlightd did not answer within 20 s"
+        sleep 0.05
     done
-    fail "firstlightd did not start"
 }
-daemon_answers() { timeout 5 ctr snapshots --snapshotter firstlight ls >/dev/null 2>&1 || { sleep 0.1; false; }; }
+# Asked through containerd where it runs: its connection backs off for seconds after
+# a daemon died, and what follows should not have to wait for that.
+daemon_answers() {
+    [[ -S $work/firstlightd.sock ]] || return 1
+    [[ -z ${e2e_pids[containerd]:-} ]] ||
+        ctr_within 5 snapshots --snapshotter firstlight ls >/dev/null 2>&1
+}
 daemon_stop() { e2e_stop daemon; }
 daemon_kill() { e2e_stop daemon KILL; }
 daemon_pid() { echo "${e2e_pids[daemon]}"; }
