@@ -85,11 +85,12 @@ ok "$(wc -l <"$work/overlayfs.manifest") names with all their attributes and con
 
 if [[ $FIRSTLIGHT_E2E_FULL == 1 ]]; then
     # Debian's tar knows extended attributes; busybox's, in the small image, does not.
-    for each in "$snapshotter" overlayfs; do
-        # implicit/ has times that nobody gave it.
-        run "$each" "$image" "tar-$each" tar --sort=name --one-file-system --xattrs \
-            --exclude=./implicit -C / -cf - . | sha256sum >"$work/$each.tar.sum"
+    # Left out: implicit/, whose times nobody gave it, the mounts of runc's, and the
+    # root, whose time is the container's own.
+    tar_all='cd / && ls -A | grep -vxE "implicit|proc|sys|dev|run" |
+        tar --sort=name --one-file-system --xattrs --xattrs-include="*" -T - -cf -'
+    for each in overlayfs "$snapshotter"; do
+        run "$each" "$image" "tar-$each" sh -c "$tar_all" | sha256sum >>"$work/tar.sums"
     done
-    check "a tar made inside is the same, byte by byte" \
-        cmp "$work/overlayfs.tar.sum" "$work/$snapshotter.tar.sum"
+    check_equal "different tars made inside" 1 "$(sort -u "$work/tar.sums" | wc -l)"
 fi
