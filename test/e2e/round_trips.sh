@@ -1,0 +1,45 @@
+#!/bin/bash
+# Over a link with a round trip of 20 ms: mounting all layers takes at most four
+# round trips, reading one byte of a cold file one.
+# shellcheck source=test/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+round_trip=20
+e2e_begin
+registry_start "$(image_ensure)"
+link_start --delay-ms $((round_trip / 2))
+containerd_start
+daemon_quiet
+image=$(ref esgz "$link_host")
+
+# Cold each time: a daemon that knows nothing, connections not yet made.
+for ((i = 0; i < 3; i++)); do
+    rm -rf "$work/fl"
+    daemon_start
+    log=$(stat -c %s "$work/containerd.log")
+    : >"$work/link-requests.log"
+    image_pull "$E2E_SNAPSHOTTER" "$image"
+    prepare_time "$log" >>"$work/prepare-times"
+    say "mounting all layers: $(tail -n 1 "$work/prepare-times") ms," \
+        "$(grep -c /blobs/ "$work/link-requests.log") requests for blobs in the whole pull"
+    ((i == 2)) || { image_forget "$E2E_SNAPSHOTTER" "$image"; daemon_stop; }
+done
+if [[ $E2E_SNAPSHOTTER == firstlight ]]; then
+    check_between "ms to mount $(image_layers "$image" | wc -l) cold layers, median" \
+        $round_trip $((4 * round_trip)) "$(median <"$work/prepare-times")"
+fi
+
+rootfs_mount "$E2E_SNAPSHOTTER" "$image" "$work/tree"
+for file in odd/sizes/one odd/sizes/above odd/sizes/three odd/sizes/text odd/links/first; do
+    ls -l "$work/tree/$file" >/dev/null
+    mark=$(registry_mark)
+    read -r wall got < <(cold_read "$work/tree/$file" 0 1)
+    [[ $got != errno* ]] || fail "reading $file: $got"
+    say "one byte of $file: $wall ms, $(registry_requests "$mark") request(s)"
+    [[ $E2E_SNAPSHOTTER != firstlight ]] ||
+        check_equal "requests for it" 1 "$(registry_requests "$mark")"
+    echo "$wall" >>"$work/read-times"
+done
+[[ $E2E_SNAPSHOTTER != firstlight ]] ||
+    check_between "ms to read one byte of a cold file, median" \
+        $round_trip $((round_trip * 3 / 2)) "$(median <"$work/read-times")"
