@@ -43,7 +43,10 @@ struct entry_attributes {
 /// Every accessor that takes an entry_id wants one below size(); check what
 /// comes from outside by contains().
 class index {
+    struct token {}; // only open() and from_buffer() make one
+
 public:
+    explicit index(token);
     /// Maps the index in file `path`, and checks all of it. Blocks: not for a shard.
     ///
     /// Errors: not_found or io_error from the system; corrupt for a damaged
@@ -123,7 +126,6 @@ public:
 private:
     class mapping;
 
-    index() = default;
     static result<std::shared_ptr<const index>> checked(std::shared_ptr<index> candidate);
     const index_format::header& header() const noexcept;
     std::string_view text(std::uint32_t offset, std::uint32_t size) const noexcept;

@@ -78,11 +78,13 @@ public:
 private:
     struct item {
         char type = '0'; // tar's type flag; 'R' for a raw TOC entry
-        std::string name, content, target;
-        file_attributes attributes;
+        std::string name = {}, content = {}, target = {};
+        file_attributes attributes = {};
         std::uint32_t major = 0, minor = 0;
     };
     class writer;
+
+    estargz_builder& add(item i);
 
     options how_;
     std::vector<item> items_;
