@@ -1,0 +1,32 @@
+find_package(RapidJSON REQUIRED)
+pkg_check_modules(LIBDEFLATE REQUIRED IMPORTED_TARGET libdeflate)
+
+# Parsers and what they make: no Asio, no coroutines, so that fuzzers build it with clang.
+firstlight_library(fs_formats
+  SOURCES
+    estargz_footer.cc
+    gunzip.cc
+    index.cc
+    index_compiler.cc
+    index_store.cc
+    toc_parser.cc
+    toc_stream.cc
+    toc_tree.cc
+  HEADERS
+    estargz_footer.h
+    gunzip.h
+    index.h
+    index_compiler.h
+    index_format.h
+    index_store.h
+    keyed_hash.h
+    toc_parser.h
+    toc_stream.h
+    toc_tree.h
+  DEPS
+    firstlight::values
+  LIBS
+    Boost::headers
+    PkgConfig::LIBDEFLATE
+    ZLIB::ZLIB)
+target_include_directories(fs_formats SYSTEM PRIVATE ${RAPIDJSON_INCLUDE_DIRS})
