@@ -11,7 +11,8 @@ class job {
 public:
     job() = default;
     template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, job>) explicit job(F f)
+        requires(!std::is_same_v<std::remove_cvref_t<F>, job>)
+    explicit job(F f)
       : body_(std::make_unique<body_of<F>>(std::move(f))) {}
 
     void operator()() { std::exchange(body_, nullptr)->run(); }

@@ -24,7 +24,8 @@ public:
     field(std::string_view key, const std::string& text)
       : field(key, std::string_view(text)) {}
     template <class Number>
-    requires std::is_arithmetic_v<Number> field(std::string_view key, Number n)
+        requires std::is_arithmetic_v<Number>
+    field(std::string_view key, Number n)
       : key_(key)
       , json_(fmt::format("{}", n)) {}
 

@@ -11,7 +11,7 @@ namespace firstlight {
 namespace {
 
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t year_sec = 366 * 24 * 3600;
+constexpr std::int64_t year_sec = 366LL * 24 * 3600;
 constexpr std::int64_t most_threads = 1024;
 
 // An explicit 0 means the default, as it does in the reference.

@@ -14,7 +14,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::int64_t longest_sec = 366 * 24 * 3600;
+constexpr std::int64_t longest_sec = 366LL * 24 * 3600;
 
 bool plain_host(std::string_view host) {
     return !host.empty() && std::ranges::all_of(host, [](unsigned char c) {

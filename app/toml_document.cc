@@ -45,6 +45,43 @@ std::string first_line(std::string_view what) {
     return std::string(what.substr(0, what.find('\n')));
 }
 
+// Bytes of the UTF-8 sequence that begins `text`; 0 if it is none. RFC 3629, section 4;
+// overlong forms and surrogates are let through: they are well-formed enough to parse.
+std::size_t sequence_length(std::string_view text) {
+    const auto lead = static_cast<unsigned char>(text[0]);
+    std::size_t length = 0;
+    if (lead < 0x80) {
+        length = 1;
+    } else if (lead >= 0xc2 && lead < 0xe0) {
+        length = 2;
+    } else if (lead >= 0xe0 && lead < 0xf0) {
+        length = 3;
+    } else if (lead >= 0xf0 && lead < 0xf5) {
+        length = 4;
+    }
+    const auto tail = text.substr(1, length == 0 ? 0 : length - 1);
+    const bool whole = tail.size() + 1 == length && std::ranges::all_of(tail, [](unsigned char c) {
+                           return (c & 0xc0) == 0x80;
+                       });
+    return whole ? length : 0;
+}
+
+// The line of the first byte that no TOML document may hold, 0 if there is none.
+// toml11 3.7 reads past the end of its buffer while it complains about such bytes.
+unsigned line_of_bad_byte(std::string_view text) {
+    unsigned line = 1;
+    while (!text.empty()) {
+        const auto c = static_cast<unsigned char>(text[0]);
+        const auto length = sequence_length(text);
+        if (length == 0 || (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+            return line;
+        }
+        line += c == '\n' ? 1 : 0;
+        text.remove_prefix(length);
+    }
+    return 0;
+}
+
 // Brackets in strings and comments count too: no document of ours has that many.
 bool too_deep(std::string_view text) {
     int depth = 0;
@@ -115,6 +152,9 @@ std::string_view toml_node::kind() const noexcept {
 }
 
 result<toml_table> parse_toml(std::string_view text, const std::string& file) {
+    if (const auto line = line_of_bad_byte(text)) {
+        return syntax(file, line, "expected UTF-8 without control characters");
+    }
     if (too_deep(text)) {
         return syntax(file, 1, "values nested too deep");
     }

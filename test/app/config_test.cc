@@ -323,8 +323,17 @@ TEST_CASE("config: a wrong type or value is an error with file, line, key and wh
 TEST_CASE("config: bad syntax is an error with its line") {
     CHECK(error_of("root = '/a'\n\nthis is not TOML\n").starts_with("c.toml:3: "));
     CHECK(error_of("a = 1\na = 2\n").starts_with("c.toml:"));
-    CHECK(error_of("a = '\xff\xfe").starts_with("c.toml:"));
+    for (const std::string bad :
+         {"\xff", "\x83", "\xc3", "\xe2\x82", "\xf0\x9f\x98(", "\x01", "\x7f"}) {
+        CHECK(
+          error_of("a = 1\n'" + bad + "'") ==
+          "c.toml:2: expected UTF-8 without control characters");
+    }
     CHECK(error_of("a = " + std::string(200'000, '[')).ends_with("nested too deep"));
+}
+
+TEST_CASE("config: text beyond ASCII is as good") {
+    CHECK(read("root = '/\xc3\xa4/\xe2\x82\xac/\xf0\x9f\x98\x80'").values.root.size() == 12);
 }
 
 TEST_CASE("config: an empty file is the defaults") {
