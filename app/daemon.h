@@ -1,0 +1,30 @@
+#pragma once
+
+#include "actors/result.h"
+#include "app/config.h"
+
+#include <memory>
+
+namespace firstlight {
+
+/// The whole daemon: everything it consists of, built in order, started in order,
+/// and stopped in the reverse one.
+///
+/// Used from main's thread; start() and stop() block.
+class daemon {
+public:
+    /// Serves when it returns. Errors say what could not be had: the root
+    /// directory, overlayfs, FUSE, the stores, the socket.
+    static result<std::unique_ptr<daemon>> start(const config& settings);
+    ~daemon();
+
+    /// Ends all service, unmounts, and keeps what is stored. Call once.
+    void stop();
+
+private:
+    class parts;
+    explicit daemon(std::unique_ptr<parts> p);
+    std::unique_ptr<parts> parts_;
+};
+
+} // namespace firstlight

@@ -1,0 +1,28 @@
+#include "fs/fs_metrics.h"
+
+namespace firstlight {
+
+fs_metrics::fs_metrics(metrics& all)
+  : reads_hit(all.add_counter(
+      "firstlight_reads_total", "Reads answered, by what they had to wait for.",
+      {{"from", "cache"}}))
+  , reads_waited(all.add_counter(
+      "firstlight_reads_total", "Reads answered, by what they had to wait for.",
+      {{"from", "wait"}}))
+  , reads_failed(all.add_counter("firstlight_read_errors_total", "Reads answered with an error."))
+  , bytes_read(all.add_counter("firstlight_read_bytes_total", "Bytes given to readers."))
+  , chunks_fetched(all.add_counter(
+      "firstlight_chunks_fetched_total", "Chunks fetched from a registry and verified."))
+  , bytes_fetched(all.add_counter(
+      "firstlight_chunk_fetched_bytes_total", "Compressed bytes of the chunks fetched."))
+  , chunks_corrupt(all.add_counter(
+      "firstlight_chunks_corrupt_total", "Chunks whose bytes did not match their digest."))
+  , layers_mounted(
+      all.add_counter("firstlight_layers_mounted_total", "Layers mounted without a download."))
+  , wait(all.add_histogram(
+      "firstlight_read_wait", "Duration of reads that had to wait, arrival to reply."))
+  , open_layer(all.add_histogram(
+      "firstlight_layer_open", "Duration of making a layer readable in Prepare.")) {
+}
+
+} // namespace firstlight

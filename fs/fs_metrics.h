@@ -1,0 +1,23 @@
+#pragma once
+
+#include "actors/metrics.h"
+
+namespace firstlight {
+
+/// What the file system counts. Made once, before the shards start.
+struct fs_metrics {
+    explicit fs_metrics(metrics& all);
+
+    counter& reads_hit;      // answered from chunks that were here
+    counter& reads_waited;   // had to wait for disk, decode or network
+    counter& reads_failed;   // answered with an errno
+    counter& bytes_read;     // to the kernel
+    counter& chunks_fetched; // verified and handed on, by any lane
+    counter& bytes_fetched;  // compressed bytes of those
+    counter& chunks_corrupt; // did not match their digest
+    counter& layers_mounted; // lazily
+    histogram& wait;         // of reads_waited, arrival to reply
+    histogram& open_layer;   // Prepare's part that makes a layer readable
+};
+
+} // namespace firstlight

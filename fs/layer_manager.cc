@@ -1,0 +1,439 @@
+#include "fs/layer_manager.h"
+
+#include "actors/call.h"
+#include "actors/log.h"
+
+#include <algorithm>
+
+namespace firstlight {
+
+namespace {
+
+constexpr auto resolve_patience = std::chrono::seconds(30);
+constexpr auto warm_patience = std::chrono::seconds(10);
+constexpr std::size_t warm_connections = 2; // on each shard: a read and its look-ahead
+// Compressed bytes asked of a shard at once when a layer is fetched ahead.
+constexpr std::uint64_t stretch = 4 << 20;
+constexpr auto quiet_for = std::chrono::seconds(1);
+constexpr unsigned stretches_ahead = 2; // under way at a time, on different shards
+
+lazy_layer as_overlay_needs(const layer& l) {
+    const auto root = l.toc().attributes(0);
+    return {l.number(), root.uid, root.gid, root.mode & 07777};
+}
+
+task<result<void>> warm_on(registry_client& registry, blob_address blob) {
+    co_await registry.warm(std::move(blob), warm_connections, deadline::after(warm_patience));
+    co_return result<void>();
+}
+
+task<result<void>>
+prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane la) {
+    co_await fetcher.prefetch(std::move(l), std::move(chunks), la);
+    co_return result<void>();
+}
+
+} // namespace
+
+layer_manager::layer_manager(
+  runtime& shards, layer_table& layers, store_writer& store, index_store indexes,
+  std::vector<std::unique_ptr<layer_services>>& services,
+  std::vector<std::unique_ptr<chunk_fetcher>>& fetchers, layer_errors& errors, fs_metrics& counted,
+  forget_directory forget, options o)
+  : shards_(shards)
+  , layers_(layers)
+  , store_(store)
+  , indexes_(std::move(indexes))
+  , services_(services)
+  , fetchers_(fetchers)
+  , errors_(errors)
+  , counted_(counted)
+  , forget_(std::move(forget))
+  , options_(std::move(o))
+  , tasks_(shards.at(0)) {
+}
+
+layer_manager::~layer_manager() = default;
+
+task<void> layer_manager::stop() {
+    fill_done_.notify_all();
+    co_await tasks_.stop();
+}
+
+std::string layer_manager::directory(std::uint32_t number) const {
+    return options_.mountpoint + "/" + std::to_string(number);
+}
+
+result<lazy_layer> layer_manager::find(std::uint32_t number) const {
+    const auto l = layers_.find(number);
+    if (!l) {
+        return fault(errc::unavailable, "layer " + std::to_string(number) + " is not mounted");
+    }
+    return as_overlay_needs(*l);
+}
+
+// What cannot be checked against the image's manifest is not mounted, unless the
+// operator says otherwise.
+result<void> layer_manager::may_mount(const layer_source& source) const {
+    const bool waived =
+      options_.disable_verification || (options_.allow_skip_label && source.skip_verification);
+    if (source.toc || waived) {
+        return {};
+    }
+    return fault(
+      errc::failed_precondition,
+      "no label containerd.io/snapshot/stargz/toc.digest, so the layer cannot be verified");
+}
+
+task<result<lazy_layer>> layer_manager::open(const snapshot_labels& labels, deadline until) {
+    const auto began = deadline::clock::now();
+    auto source = source_from_labels(labels);
+    if (!source) {
+        co_return source.error();
+    }
+    if (auto allowed = may_mount(*source); !allowed) {
+        co_return allowed.error();
+    }
+    const auto image = image_reference::parse(source->image);
+    if (!image) {
+        co_return image.error();
+    }
+    if (options_.disable_verification) {
+        source->toc.reset();
+    }
+    result<resolved_layer> resolved = fault(errc::not_found, "not seen before");
+    if (source->toc) {
+        resolved = co_await known(*source->toc);
+    }
+    if (!resolved) {
+        resolve_neighbours(*source, *image);
+        resolved = co_await resolve(image->blob(source->blob), source->toc, lane::demand, until);
+    }
+    if (!resolved) {
+        co_return resolved.error();
+    }
+    auto mounted = co_await mount(*source, *image, std::move(*resolved));
+    if (!mounted) {
+        co_return mounted.error();
+    }
+    counted_.layers_mounted.add();
+    counted_.open_layer.record(deadline::clock::now() - began);
+    follow_up(*mounted, source->prefetch_bytes);
+    co_return as_overlay_needs(**mounted);
+}
+
+// The stored index of a TOC. The blob's size is not in it and matters only to
+// people (the state file), so its data's size stands in for it.
+task<result<resolved_layer>> layer_manager::known(digest toc) {
+    auto get = [this, toc]() -> result<std::shared_ptr<const index>> { return indexes_.get(toc); };
+    auto stored = co_await shards_.io().run(lane::demand, std::move(get));
+    if (!stored) {
+        if (stored.error().code() == errc::corrupt) {
+            log::warn("stored index is damaged", {{"error", stored.error().context()}});
+        }
+        co_return stored.error();
+    }
+    const auto size = (*stored)->payload_size();
+    co_return resolved_layer(size, std::move(*stored));
+}
+
+// Each blob is resolved once, whoever asks; what was resolved for a neighbour is
+// kept until its own Prepare comes.
+task<result<resolved_layer>>
+layer_manager::resolve(blob_address blob, std::optional<digest> expected, lane l, deadline until) {
+    drop_stale_resolutions();
+    if (const auto found = resolving_.find(blob.blob()); found != resolving_.end()) {
+        const auto joined = found->second;
+        while (!joined->outcome) {
+            const auto left = until.left();
+            const bool in_time = left > left.zero() && co_await joined->done.wait_for(left);
+            if (!in_time && !joined->outcome) {
+                co_return fault(errc::timed_out, blob.to_string() + ": not resolved in time");
+            }
+        }
+        const auto& outcome = *joined->outcome;
+        const bool as_expected =
+          outcome && (!expected || outcome->toc()->toc_digest() == *expected);
+        if (as_expected) {
+            co_return outcome;
+        }
+        // A failure or another TOC may be of the moment: ask again, on our own.
+        co_return co_await resolve_there(blob, expected, l, until);
+    }
+    const auto mine = std::make_shared<resolution>();
+    resolving_.emplace(blob.blob(), mine);
+    auto outcome = co_await resolve_there(blob, expected, l, until);
+    mine->outcome = outcome;
+    mine->until = deadline::clock::now() + options_.resolved_ttl;
+    if (!outcome) {
+        resolving_.erase(blob.blob());
+    }
+    mine->done.notify_all();
+    co_return outcome;
+}
+
+task<result<resolved_layer>> layer_manager::resolve_there(
+  blob_address blob, std::optional<digest> expected, lane l, deadline until) {
+    auto& home = shards_.shard_of(blob.blob().hash());
+    auto& resolver = *services_[home.id()]->resolver;
+    auto work = [&resolver, blob, expected, l, until] {
+        return resolver.resolve(blob, expected, l, until);
+    };
+    co_return co_await call_on(home, l, std::move(work));
+}
+
+void layer_manager::drop_stale_resolutions() {
+    const auto now = deadline::clock::now();
+    std::erase_if(resolving_, [now](const auto& entry) {
+        return entry.second->outcome && entry.second->until < now;
+    });
+}
+
+void layer_manager::resolve_neighbours(const layer_source& source, const image_reference& image) {
+    for (const auto& neighbour : source.neighbours) {
+        if (resolving_.contains(neighbour)) {
+            continue;
+        }
+        const auto blob = image.blob(neighbour);
+        tasks_.spawn("resolve neighbour", lane::demand, [this, blob](std::stop_token) {
+            return resolve_neighbour(blob);
+        });
+    }
+}
+
+task<void> layer_manager::resolve_neighbour(blob_address blob) {
+    auto done =
+      co_await resolve(blob, std::nullopt, lane::demand, deadline::after(resolve_patience));
+    if (!done) { // its own Prepare will say so, if it matters
+        log::debug(
+          "neighbour not resolved",
+          {{"blob", blob.to_string()}, {"error", done.error().context()}});
+    }
+}
+
+task<result<layer_ptr>> layer_manager::mount(
+  const layer_source& source, const image_reference& image, resolved_layer resolved) {
+    const auto toc = resolved.toc()->toc_digest();
+    if (source.toc && toc != *source.toc) {
+        co_return fault(
+          errc::corrupt, "the TOC hashes to " + toc.to_string() + ", not to " +
+                           source.toc->to_string() + " as the image says");
+    }
+    auto record = [blob = source.blob, toc, size = resolved.blob_size(), reference = source.image](
+                    snapshot_store& s) { return s.find_or_add_layer(blob, toc, size, reference); };
+    auto number = co_await store_.run(std::move(record));
+    if (!number) {
+        co_return number.error();
+    }
+    const auto address = image.blob(source.blob);
+    std::vector<blob_address> sources{address};
+    if (const auto before = layers_.find(*number)) {
+        for (const auto& s : before->sources()) {
+            if (s != address) {
+                sources.push_back(s);
+            }
+        }
+        if (sources.size() == before->sources().size() && before->sources()[0] == address) {
+            co_return before;
+        }
+    }
+    co_return co_await enter(
+      *number, source.blob, resolved.blob_size(), resolved.toc(), std::move(sources));
+}
+
+task<result<layer_ptr>> layer_manager::enter(
+  std::uint32_t number, digest blob, std::uint64_t blob_size, std::shared_ptr<const index> toc,
+  std::vector<blob_address> sources) {
+    auto& fetched = fetched_[number];
+    if (!fetched) {
+        fetched = std::make_shared<counter>(shards_.size());
+    }
+    auto made = std::make_shared<const layer>(
+      number, blob, blob_size, std::move(toc), std::move(sources), fetched);
+    auto entered = co_await layers_.insert(made);
+    if (!entered) {
+        co_return entered.error();
+    }
+    co_return made;
+}
+
+task<void> layer_manager::close(std::uint32_t number) {
+    fetched_.erase(number);
+    followed_up_.erase(number);
+    errors_.forget(number);
+    auto gone = co_await layers_.remove(number);
+    auto forget = [this, number]() -> result<void> { return forget_(std::to_string(number)); };
+    auto forgotten = co_await shards_.io().run(lane::background, std::move(forget));
+    for (const auto* failed : {&gone, &forgotten}) {
+        if (!*failed) {
+            log::warn(
+              "cannot unmount a layer", {{"layer", number}, {"error", failed->error().context()}});
+        }
+    }
+    std::vector<digest> in_use;
+    for (const auto& [n, l] : layers_.here()) {
+        in_use.push_back(l->toc().toc_digest());
+    }
+    auto trim = [this, in_use]() -> result<std::uint64_t> {
+        return indexes_.trim(options_.index_bytes, [&in_use](const digest& toc) {
+            return std::ranges::find(in_use, toc) != in_use.end();
+        });
+    };
+    co_await shards_.io().run(lane::background, std::move(trim));
+}
+
+task<result<void>> layer_manager::restore() {
+    auto read = [](snapshot_store& s) { return s.layers_in_use(); };
+    auto records = co_await store_.run(std::move(read));
+    if (!records) {
+        co_return records.error();
+    }
+    for (const auto& record : *records) {
+        auto done = co_await restore_one(record);
+        if (!done) {
+            log::error(
+              "layer is not available",
+              {{"layer", record.blob.to_string()}, {"error", done.error().context()}});
+        }
+    }
+    log::info("layers restored", {{"layers", layers_.here().size()}, {"of", records->size()}});
+    co_return result<void>();
+}
+
+task<result<void>> layer_manager::restore_one(layer_record record) {
+    auto read = [number = record.number](snapshot_store& s) { return s.sources_of(number); };
+    auto references = co_await store_.run(std::move(read));
+    if (!references) {
+        co_return references.error();
+    }
+    std::vector<blob_address> sources;
+    for (const auto& reference : *references) {
+        if (const auto image = image_reference::parse(reference)) {
+            sources.push_back(image->blob(record.blob));
+        }
+    }
+    auto stored = co_await known(record.toc);
+    if (stored) {
+        auto entered = co_await enter(
+          record.number, record.blob, record.blob_size, stored->toc(), std::move(sources));
+        co_return entered ? result<void>() : result<void>(entered.error());
+    }
+    if (sources.empty()) {
+        co_return stored.error();
+    }
+    tasks_.spawn("resolve again", lane::demand, [this, record, sources](std::stop_token) {
+        return resolve_again(record, sources);
+    });
+    co_return stored.error();
+}
+
+task<void> layer_manager::resolve_again(layer_record record, std::vector<blob_address> sources) {
+    auto resolved = co_await resolve(
+      sources.front(), record.toc, lane::demand, deadline::after(resolve_patience));
+    if (resolved) {
+        co_await enter(record.number, record.blob, record.blob_size, resolved->toc(), sources);
+        co_return;
+    }
+    log::error(
+      "layer cannot be mounted again",
+      {{"layer", record.blob.to_string()}, {"error", resolved.error().context()}});
+}
+
+// After a mount: connections are opened ahead, what will be read is fetched, and
+// then the rest.
+void layer_manager::follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch_wish) {
+    if (!followed_up_.insert(l->number()).second) {
+        return;
+    }
+    tasks_.spawn("warm", lane::prefetch, [this, l](std::stop_token) { return warm(l); });
+    tasks_.spawn("fill", lane::prefetch, [this, l, prefetch_wish](std::stop_token stop) {
+        return fill(l, prefetch_wish, std::move(stop));
+    });
+}
+
+task<void> layer_manager::warm(layer_ptr l) {
+    for (unsigned id = 0; id < shards_.size(); ++id) {
+        auto& registry = *services_[id]->registry;
+        auto work = [&registry, blob = l->sources().front()] { return warm_on(registry, blob); };
+        co_await call_on(shards_.at(id), lane::prefetch, std::move(work));
+    }
+}
+
+task<void>
+layer_manager::fill(layer_ptr l, std::optional<std::uint64_t> prefetch_wish, std::stop_token stop) {
+    const auto& toc = l->toc();
+    if (options_.prefetch && !toc.no_prefetch()) {
+        const auto end =
+          toc.prefetch_end().value_or(prefetch_wish.value_or(options_.prefetch_bytes));
+        co_await fetch_range(l, end, lane::prefetch, stop);
+    }
+    if (!options_.background_fetch) {
+        co_return;
+    }
+    while (filling_ >= options_.background_layers && !stop.stop_requested()) {
+        co_await fill_done_.wait();
+    }
+    ++filling_;
+    co_await fetch_range(l, toc.payload_size(), lane::background, stop);
+    --filling_;
+    fill_done_.notify_one();
+}
+
+// Fetches the chunks that begin before `end`, in the order of the blob, a stretch
+// at a time, each on the next shard.
+task<void>
+layer_manager::fetch_range(layer_ptr l, std::uint64_t end, lane la, std::stop_token stop) {
+    const auto order = l->toc().by_offset();
+    const auto all = l->toc().all_chunks();
+    const auto p = std::make_shared<progress>();
+    std::size_t i = 0;
+    while (i < order.size() && all[order[i]].blob_offset < end && layers_.find(l->number())) {
+        std::vector<std::uint32_t> chunks;
+        const auto begin = all[order[i]].blob_offset;
+        while (i < order.size() && all[order[i]].blob_offset < end &&
+               (chunks.empty() || all[order[i]].compressed_end - begin <= stretch)) {
+            chunks.push_back(order[i++]);
+        }
+        if (la == lane::background) {
+            co_await quiet_moment(stop);
+        }
+        while (p->under_way >= stretches_ahead) {
+            co_await p->changed.wait();
+        }
+        if (stop.stop_requested()) {
+            break;
+        }
+        ++p->under_way;
+        tasks_.spawn("fetch ahead", la, [this, l, chunks, la, p](std::stop_token) {
+            return fetch_stretch(l, chunks, la, p);
+        });
+    }
+    while (p->under_way > 0) {
+        co_await p->changed.wait();
+    }
+}
+
+task<void> layer_manager::fetch_stretch(
+  layer_ptr l, std::vector<std::uint32_t> chunks, lane la, std::shared_ptr<progress> p) {
+    auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
+    auto work = [&fetcher, l, chunks, la] { return prefetch_on(fetcher, l, chunks, la); };
+    co_await call_on(fetcher.home(), la, std::move(work));
+    --p->under_way;
+    p->changed.notify_all();
+}
+
+// The background gives way to readers that have to wait: it goes on once nobody
+// has had to for a second.
+task<void> layer_manager::quiet_moment(std::stop_token stop) {
+    auto before = counted_.reads_waited.value();
+    while (true) {
+        auto slept = co_await sleep_for(quiet_for, stop);
+        const auto now = counted_.reads_waited.value();
+        if (!slept || now == before) {
+            co_return;
+        }
+        before = now;
+    }
+}
+
+} // namespace firstlight
