@@ -18,7 +18,8 @@ namespace firstlight {
 ///
 /// Holds nothing but a path, so any number of threads may use it at once; every
 /// call blocks on the disk: for runtime.io(), not for a shard. A file appears
-/// whole or not at all, also through a crash.
+/// whole or not at all, also through a crash of the process; one that a power
+/// failure tore is found damaged by its checksum.
 class index_store {
 public:
     /// The store in `directory`, which is made if it is not there. Leftovers of

@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t first_window = 128 << 10; // compressed bytes
 // A read that begins within this distance of where the last one ended, in the
 // blob, goes on with it: requests of one reader arrive on several shards.
-constexpr std::uint64_t same_pursuit = 2 << 20;
+constexpr std::uint64_t same_pursuit = 1 << 20;
 constexpr std::size_t pursued_layers = 256; // remembered by a shard
 
 // The chunks of `file` that hold [begin, end), which is within the file.
@@ -154,12 +154,28 @@ layer_reader::copy_out(chunk_handle from, std::uint64_t offset, std::span<std::b
     co_return co_await shards_.io().run(lane::demand, std::move(wait));
 }
 
-// The window doubles while reads go on where others ended, and begins anew where
-// they do not.
-void layer_reader::look_ahead(const layer_ptr& l, std::uint32_t last_chunk) {
-    if (options_.read_ahead_most == 0) {
-        return;
+// Nothing is fetched ahead of a read that stands alone. The window opens when the
+// next one goes on where it ended, wide enough for more of the same, and doubles
+// from then on.
+bool layer_reader::pursue(pursuit& p, const chunk_record& c) const noexcept {
+    if (c.compressed_end == p.end) {
+        return false; // the same chunk again
     }
+    const bool goes_on = p.end != 0 && c.compressed_end > p.end &&
+                         c.blob_offset <= std::max(p.end, p.ahead) + same_pursuit;
+    if (goes_on) {
+        const auto next = 2 * std::max(p.window, c.compressed_end - c.blob_offset);
+        p.window = std::min(std::max(first_window, next), options_.read_ahead_most);
+    } else {
+        p.window = 0;
+        p.ahead = 0;
+    }
+    p.end = c.compressed_end;
+    p.ahead = std::max(p.ahead, p.end);
+    return goes_on;
+}
+
+void layer_reader::look_ahead(const layer_ptr& l, std::uint32_t last_chunk) {
     auto& local = here();
     if (local.pursuits.size() >= pursued_layers && !local.pursuits.contains(l->number())) {
         local.pursuits.clear();
@@ -167,13 +183,9 @@ void layer_reader::look_ahead(const layer_ptr& l, std::uint32_t last_chunk) {
     auto& p = local.pursuits[l->number()];
     const auto& toc = l->toc();
     const auto& chunk = toc.all_chunks()[last_chunk];
-    const bool goes_on = chunk.blob_offset + same_pursuit >= p.end &&
-                         chunk.blob_offset <= std::max(p.end, p.ahead) + same_pursuit;
-    p.window = goes_on && p.window > 0 ? std::min(2 * p.window, options_.read_ahead_most)
-                                       : std::min(first_window, options_.read_ahead_most);
-    p.ahead = std::max(goes_on ? p.ahead : 0, chunk.compressed_end);
-    p.end = chunk.compressed_end;
-
+    if (!pursue(p, chunk)) {
+        return;
+    }
     const auto until = chunk.compressed_end + p.window;
     const auto order = toc.by_offset();
     std::vector<std::uint32_t> next;

@@ -20,7 +20,8 @@ namespace firstlight {
 ///
 /// Besides, it looks ahead, per layer and in the order of the blob: who reads on
 /// where somebody has just read, be it in one big file or in small ones side by
-/// side, gets what follows in the prefetch lane, the more the longer it goes on.
+/// side, gets what follows in the prefetch lane, the more the longer it goes on. A
+/// read that stands alone fetches what it asks for and nothing else.
 class layer_reader {
 public:
     struct options {
@@ -55,6 +56,7 @@ private:
     parts_of(const layer& l, entry_id file, std::uint64_t offset, std::span<std::byte> out);
     per_shard& here() noexcept;
     bool nears_the_end(const layer& l, const chunk_record& c) noexcept;
+    bool pursue(pursuit& p, const chunk_record& c) const noexcept;
     void look_ahead(const layer_ptr& l, std::uint32_t last_chunk);
     task<result<void>> copy_out(chunk_handle from, std::uint64_t offset, std::span<std::byte> to);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
@@ -200,7 +201,10 @@ public:
     bool Int(int v) { return integer(v); }
     bool Uint(unsigned v) { return integer(v); }
     bool Int64(std::int64_t v) { return integer(v); }
-    bool Uint64(std::uint64_t) { return other("a number out of range"); }
+    bool Uint64(std::uint64_t v) {
+        return v <= std::numeric_limits<std::int64_t>::max() ? integer(static_cast<std::int64_t>(v))
+                                                             : other("a number out of range");
+    }
 
     bool String(const char* data, rapidjson::SizeType size, bool) {
         source_.mark();

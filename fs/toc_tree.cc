@@ -11,7 +11,10 @@ using kind = toc_entry::kind;
 constexpr std::uint32_t max_major = (1u << 12) - 1; // Linux: dev_t is 12 + 20 bits
 constexpr std::uint32_t max_minor = (1u << 20) - 1;
 constexpr std::size_t max_xattrs = 1024;
-constexpr std::uint64_t xattrs_per_entry = 4;     // on average over a layer, at most
+constexpr std::uint64_t xattrs_per_entry = 4; // on average over a layer, at most
+// Attributes of administrators, by which overlayfs is told to redirect or hide: an
+// image has no say in those.
+constexpr std::string_view administrators = "trusted.";
 constexpr std::size_t max_xattr_names = 64 << 10; // XATTR_LIST_MAX
 
 std::string_view name_of(kind type) {
@@ -277,6 +280,9 @@ result<void> toc_tree::take_xattrs(node& n, const toc_entry& entry) {
     n.first_xattr = static_cast<std::uint32_t>(xattrs_.size());
     std::size_t names = 0;
     for (const auto& [name, value] : entry.xattrs) {
+        if (name.starts_with(administrators)) {
+            continue; // containerd does not apply them either
+        }
         names += name.size() + 1;
         if (
           name.empty() || name.size() > index_format::max_name_size ||
@@ -446,8 +452,20 @@ result<void> toc_tree::resolve_links() {
         for (const auto link : chain) {
             nodes_[link].link = *target;
         }
+        if (*target < id) {
+            take_attributes_of_link(nodes_[*target], nodes_[id]);
+        }
     }
     return {};
+}
+
+// Who extracts a tar applies the owner, mode and time of a link's own header to
+// the file that it leads to, so the last one counts there, and here.
+void toc_tree::take_attributes_of_link(node& file, const node& link) noexcept {
+    file.mode = link.mode;
+    file.uid = link.uid;
+    file.gid = link.gid;
+    file.mtime = link.mtime;
 }
 
 // Follows links from `id` to what is none, noting those on the way. A link on

@@ -116,6 +116,7 @@ private:
     result<void> check_coverage();
     result<void> end_chunks();
     result<void> resolve_links();
+    static void take_attributes_of_link(node& file, const node& link) noexcept;
     result<node_id> resolve_link(node_id id, std::vector<node_id>& chain);
     void group_children();
     std::string path_of(node_id id) const;

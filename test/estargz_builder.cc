@@ -238,8 +238,8 @@ std::string toc_tar(std::string_view json) {
 
 } // namespace
 
-std::string toc_member_of(std::string_view json) {
-    return gzip_member(toc_tar(json), 9);
+std::string toc_member_of(std::string_view json, int level) {
+    return gzip_member(toc_tar(json), level);
 }
 
 std::string estargz_footer(std::uint64_t toc_offset, bool legacy) {

@@ -94,7 +94,7 @@ private:
 /// A gzip member of `content`, as zlib makes it.
 std::string gzip_member(std::string_view content, int level = 6);
 /// The gzip member that holds `json` as a TOC (a tar with stargz.index.json).
-std::string toc_member_of(std::string_view json);
+std::string toc_member_of(std::string_view json, int level = 9);
 /// An eStargz footer for a TOC at `toc_offset`; legacy: CRFS's.
 std::string estargz_footer(std::uint64_t toc_offset, bool legacy = false);
 

@@ -64,13 +64,13 @@ TEST_CASE("members that follow each other are one stream") {
 }
 
 TEST_CASE("a stream whose far end is damaged still gives what comes before") {
-    const auto content = noise(3'000'000);
+    const auto content = noise(1'500'000);
     auto stream = gzip_member(content);
     stream[stream.size() - 6] ^= 1; // in the CRC
-    CHECK(piece(stream, 0, 3'000'000) == content);
+    CHECK(piece(stream, 0, 1'500'000) == content);
     stream.resize(stream.size() / 2);
-    CHECK(piece(stream, 1000, 1'000'000) == content.substr(1000, 1'000'000));
-    CHECK(refusal(stream, 0, 3'000'000) == errc::corrupt);
+    CHECK(piece(stream, 1000, 600'000) == content.substr(1000, 600'000));
+    CHECK(refusal(stream, 0, 1'500'000) == errc::corrupt);
 }
 
 TEST_CASE("what is no stream, or too short a one, is corrupt") {
@@ -83,14 +83,14 @@ TEST_CASE("what is no stream, or too short a one, is corrupt") {
 }
 
 TEST_CASE("a stream that goes on for ever costs what is wanted of it") {
-    const auto bomb = gzip_member(std::string(64 << 20, '\0'), 9); // 64 KiB
+    const auto bomb = gzip_member(std::string(16 << 20, '\0')); // 16 KiB
     CHECK(piece(bomb, 0, 10) == std::string(10, '\0'));
     CHECK(piece(bomb, 1 << 20, 10) == std::string(10, '\0'));
 }
 
 TEST_CASE("every chunk of every layout decodes and verifies") {
-    const auto big = noise(1'000'000);
-    for (const std::uint64_t chunk_size : {64'000, 4 << 20}) {
+    const auto big = noise(300'000);
+    for (const std::uint64_t chunk_size : {50'000, 4 << 20}) {
         for (const std::uint64_t min_chunk_size : {0, 10'000, 10'000'000}) {
             CAPTURE(chunk_size);
             CAPTURE(min_chunk_size);
@@ -98,7 +98,7 @@ TEST_CASE("every chunk of every layout decodes and verifies") {
               {.chunk_size = chunk_size, .min_chunk_size = min_chunk_size});
             builder.file("a", noise(5000, 2)).directory("d").file("d/big", big);
             builder.prefetch_landmark();
-            for (int n = 0; n < 200; ++n) {
+            for (int n = 0; n < 40; ++n) {
                 builder.file("d/small" + std::to_string(n), noise(100 + n, n));
                 builder.symlink("d/link" + std::to_string(n), "small");
             }
