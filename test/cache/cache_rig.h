@@ -7,6 +7,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <thread>
@@ -33,11 +35,11 @@ private:
 inline buffer content_of(std::uint64_t n, std::size_t size) {
     buffer b(size);
     std::uint64_t x = n * 0x9e3779b97f4a7c15ULL + size;
-    for (std::size_t i = 0; i < size; ++i) {
+    for (std::size_t i = 0; i < size; i += sizeof x) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        b.data()[i] = static_cast<std::byte>(x);
+        std::memcpy(b.data() + i, &x, std::min(sizeof x, size - i));
     }
     return b;
 }
@@ -138,7 +140,9 @@ public:
         return true;
     }
     void settle() {
-        eventually("everything is stored", [this] { return cache.usage().memory_bytes == 0; });
+        eventually("everything is stored", [this] {
+            return cache.usage().flights == 0 && cache.usage().memory_bytes == 0;
+        });
     }
     std::uint64_t count(const char* name, metric_labels labels = {}) const {
         return numbers.counted(std::string("firstlight_cache_") + name, labels);
