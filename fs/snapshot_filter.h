@@ -37,10 +37,10 @@ public:
 
     bool matches(const snapshot_info& info) const;
 
-    struct selector; // in the .cc
-    using all_of = std::vector<std::shared_ptr<const selector>>;
+    struct condition; // in the .cc
 
 private:
+    using all_of = std::vector<std::shared_ptr<const condition>>;
     std::vector<all_of> any_of_;
 };
 

@@ -14,6 +14,8 @@
 
 namespace firstlight {
 
+class database;
+
 /// One snapshot in a chain: the directory it has, or the lazy layer it is.
 struct snapshot_link {
     std::int64_t id = 0;
@@ -141,7 +143,6 @@ public:
     result<void> forget_layer(std::uint32_t number);
 
 private:
-    class database; // in the .cc
     explicit snapshot_store(std::unique_ptr<database> db);
     std::unique_ptr<database> db_;
 };

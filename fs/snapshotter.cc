@@ -30,102 +30,13 @@ fault target_exists(const std::string& target) {
     return {errc::already_exists, "target snapshot \"" + target + "\": already exists"};
 }
 
-// Whether containerd, asking for `target` on `parent`, would take `existing` for it:
-// it looks for these three. Source: containerd, core/metadata/snapshot.go.
-bool stands_for(
-  const snapshot_info& existing, const std::string& target, const std::string& parent) {
-    return existing.kind == snapshot_kind::committed && existing.parent == parent &&
-           label_in(existing.labels, snapshot_label::target) == target;
-}
-
 void log_remote(const std::string& target, const std::string& key, const std::string& parent) {
     log::debug(
       "prepared as a remote snapshot",
       {{"remote-snapshot-prepared", "true"}, {"key", key}, {"parent", parent}, {"target", target}});
 }
 
-// One transaction's worth of what prepare() must know before it tries for a layer.
-struct remote_plan {
-    std::optional<snapshot_record> existing; // under the target's name
-};
-
-result<remote_plan> plan_remote(
-  snapshot_store& store, const std::string& key, const std::string& parent,
-  const std::string& target) {
-    if (auto possible = store.check_new(key, parent); !possible) {
-        return possible.error();
-    }
-    remote_plan plan;
-    auto existing = store.get(target);
-    if (existing) {
-        plan.existing = std::move(*existing);
-    } else if (existing.error().code() != errc::not_found) {
-        return existing.error();
-    }
-    return plan;
-}
-
 } // namespace
-
-// A class, not an aggregate: it is the result of coroutines.
-class snapshotter::attempt {
-public:
-    enum class outcome {
-        committed, // the target exists
-        ordinary,  // it cannot be lazy: make an ordinary snapshot
-        failed,    // not even that
-    };
-    attempt(outcome how, fault why)
-      : how_(how)
-      , why_(std::move(why)) {}
-    static attempt committed() { return {outcome::committed, fault()}; }
-    static attempt ordinary(fault why) { return {outcome::ordinary, std::move(why)}; }
-    static attempt failed(fault why) { return {outcome::failed, std::move(why)}; }
-
-    outcome how() const noexcept { return how_; }
-    const fault& why() const noexcept { return why_; }
-
-private:
-    outcome how_;
-    fault why_;
-};
-
-// Between open() and the record of its layer, nobody may find that layer unused.
-class snapshotter::opening {
-public:
-    explicit opening(snapshotter& s) noexcept
-      : s_(s) {
-        ++s_.opening_;
-    }
-    opening(const opening&) = delete;
-    opening& operator=(const opening&) = delete;
-    ~opening() {
-        if (--s_.opening_ == 0 && s_.close_wanted_) {
-            auto close = [&s = s_](std::stop_token) { return s.close_unused_layers(); };
-            s_.background_.spawn("closing unused layers", lane::background, std::move(close));
-        }
-    }
-
-private:
-    snapshotter& s_;
-};
-
-class snapshotter::closing {
-public:
-    explicit closing(snapshotter& s) noexcept
-      : s_(s) {
-        s_.closing_ = true;
-    }
-    closing(const closing&) = delete;
-    closing& operator=(const closing&) = delete;
-    ~closing() {
-        s_.closing_ = false;
-        s_.closed_.notify_all();
-    }
-
-private:
-    snapshotter& s_;
-};
 
 snapshotter::snapshotter(
   shard& home, worker_pool& io, store_writer& store, layer_provider& layers, metrics& counts,
@@ -138,7 +49,8 @@ snapshotter::snapshotter(
   , directories_(options_.root)
   , box_(calls_at_once)
   , background_(home)
-  , remote_(counts.add_counter(
+  , remote_(home, store, layers, options_.open_timeout)
+  , prepared_remote_(counts.add_counter(
       "firstlight_remote_snapshots_total", "Snapshots whose layer was mounted lazily.")) {
     for (const auto code : all_errors) {
         fallbacks_[code] = &counts.add_counter(
@@ -165,8 +77,9 @@ task<result<void>> snapshotter::start() {
 }
 
 task<void> snapshotter::stop() {
+    co_await remote_.stop();
+    co_await background_.stop(); // also ends a cleanup after the directory it is at
     co_await box_.close();
-    co_await background_.stop();
 }
 
 // Making
@@ -182,15 +95,15 @@ snapshotter::prepare(std::string key, std::string parent, snapshot_labels labels
     }
     const auto target = label_in(labels, snapshot_label::target);
     if (!target.empty()) {
-        const auto tried = co_await make_remote(key, parent, labels);
+        const auto tried = co_await remote_.make(key, parent, labels);
         switch (tried.how()) {
-        case attempt::outcome::committed:
-            remote_.add();
+        case remote_attempt::outcome::committed:
+            prepared_remote_.add();
             log_remote(target, key, parent);
             co_return target_exists(target);
-        case attempt::outcome::failed:
+        case remote_attempt::outcome::failed:
             co_return tried.why();
-        case attempt::outcome::ordinary:
+        case remote_attempt::outcome::ordinary:
             fell_back(tried.why(), key, parent);
         }
     }
@@ -206,82 +119,6 @@ snapshotter::view(std::string key, std::string parent, snapshot_labels labels) {
     }
     co_return co_await make(
       snapshot_kind::view, std::move(key), std::move(parent), std::move(labels));
-}
-
-task<snapshotter::attempt>
-snapshotter::make_remote(std::string key, std::string parent, snapshot_labels labels) {
-    const auto target = label_in(labels, snapshot_label::target);
-    auto look = [key, parent, target](snapshot_store& store) {
-        return plan_remote(store, key, parent, target);
-    };
-    auto plan = co_await store_.run(std::move(look));
-    if (!plan) {
-        co_return attempt::failed(plan.error());
-    }
-    if (parent.empty() && !label_in(labels, snapshot_label::parent_chain).empty()) {
-        co_return attempt::ordinary(
-          fault(errc::unsupported, "the parent will only be known at Commit"));
-    }
-    while (closing_) {
-        co_await closed_.wait();
-    }
-    const opening held(*this);
-    if (plan->existing) {
-        co_return co_await reuse(std::move(*plan->existing), std::move(parent), std::move(labels));
-    }
-    auto layer = co_await layers_.open(labels, deadline::after(options_.open_timeout));
-    if (!layer) {
-        co_return attempt::ordinary(layer.error());
-    }
-    co_return co_await record_remote(target, std::move(parent), std::move(labels), *layer);
-}
-
-task<snapshotter::attempt> snapshotter::record_remote(
-  std::string target, std::string parent, snapshot_labels labels, lazy_layer layer) {
-    auto with_mark = labels;
-    with_mark[snapshot_label::remote] = snapshot_label::remote_value;
-    auto record = [target, parent, with_mark, number = layer.number()](snapshot_store& store) {
-        return store.create_remote(target, parent, with_mark, number);
-    };
-    const auto recorded = co_await store_.run(std::move(record));
-    if (recorded) {
-        co_return attempt::committed();
-    }
-    if (recorded.error().code() != errc::already_exists) {
-        co_return attempt::failed(recorded.error().in("cannot record the remote snapshot"));
-    }
-    // Somebody else, asked for the same target, was quicker.
-    auto look = [target](snapshot_store& store) { return store.get(target); };
-    auto existing = co_await store_.run(std::move(look));
-    if (!existing) {
-        co_return attempt::failed(existing.error());
-    }
-    co_return co_await reuse(std::move(*existing), std::move(parent), std::move(labels));
-}
-
-task<snapshotter::attempt>
-snapshotter::reuse(snapshot_record existing, std::string parent, snapshot_labels labels) {
-    const auto& target = existing.info.name;
-    if (!stands_for(existing.info, target, parent)) {
-        co_return attempt::ordinary(fault(
-          errc::already_exists,
-          "snapshot \"" + target + "\" exists, on parent \"" + existing.info.parent + "\""));
-    }
-    if (!existing.layer || layers_.find(*existing.layer)) {
-        co_return attempt::committed();
-    }
-    // Known and not mounted, as when a restart could not reach the registry: these
-    // labels may know better.
-    auto layer = co_await layers_.open(labels, deadline::after(options_.open_timeout));
-    if (!layer) {
-        co_return attempt::ordinary(layer.error());
-    }
-    if (layer->number() != *existing.layer) {
-        co_return attempt::ordinary(fault(
-          errc::unavailable,
-          "snapshot \"" + target + "\" exists with another blob, whose layer is not mounted"));
-    }
-    co_return attempt::committed();
 }
 
 void snapshotter::fell_back(const fault& why, const std::string& key, const std::string& parent) {
@@ -546,40 +383,13 @@ task<result<void>> snapshotter::cleanup() {
     if (!turn) {
         co_return turn.error();
     }
-    co_await close_unused_layers();
+    co_await remote_.close_unused();
     auto leftovers = co_await set_aside();
     if (!leftovers) {
         co_return leftovers.error();
     }
     co_await delete_all(std::move(*leftovers), background_.token());
     co_return result<void>();
-}
-
-task<void> snapshotter::close_unused_layers() {
-    if (opening_ > 0) {
-        close_wanted_ = true; // the last one opening comes back to it
-        co_return;
-    }
-    if (closing_) {
-        co_return;
-    }
-    close_wanted_ = false;
-    const closing held(*this);
-    auto look = [](snapshot_store& store) { return store.layers_unused(); };
-    const auto unused = co_await store_.run(std::move(look));
-    if (!unused) {
-        log::warn("cannot look for unused layers", {{"reason", unused.error().context()}});
-        co_return;
-    }
-    for (const auto& layer : *unused) {
-        co_await layers_.close(layer.number);
-        auto forget = [number = layer.number](snapshot_store& store) {
-            return store.forget_layer(number);
-        };
-        if (auto done = co_await store_.run(std::move(forget)); !done) {
-            log::warn("cannot forget a layer", {{"reason", done.error().context()}});
-        }
-    }
 }
 
 } // namespace firstlight

@@ -5,6 +5,7 @@
 #include "actors/metrics.h"
 #include "fs/layer_provider.h"
 #include "fs/overlay_mounts.h"
+#include "fs/remote_snapshots.h"
 #include "fs/snapshot_directories.h"
 #include "fs/store_writer.h"
 
@@ -88,20 +89,13 @@ public:
     /// What cannot be deleted is logged and left to the next call.
     task<result<void>> cleanup();
 
-    /// Refuses new calls and waits for the accepted ones.
+    /// Refuses new calls and waits for the accepted ones, which takes as long as the
+    /// provider's open(). Calls that a server still accepts are answered with stopping.
     task<void> stop();
 
     shard& home() noexcept { return home_; }
 
 private:
-    class attempt; // how trying for a lazy layer ended
-    class opening; // holds off the closing of layers
-    class closing; // and the other way about
-
-    task<attempt> make_remote(std::string key, std::string parent, snapshot_labels labels);
-    task<attempt>
-    record_remote(std::string target, std::string parent, snapshot_labels labels, lazy_layer layer);
-    task<attempt> reuse(snapshot_record existing, std::string parent, snapshot_labels labels);
     task<mounts_result>
     make(snapshot_kind kind, std::string key, std::string parent, snapshot_labels labels);
 
@@ -113,7 +107,6 @@ private:
     task<result<disk_use>> measure(std::int64_t id, lane l);
     task<result<std::vector<std::string>>> set_aside();
     task<void> delete_all(std::vector<std::string> paths, std::stop_token stop);
-    task<void> close_unused_layers();
 
     shard& home_;
     worker_pool& io_;
@@ -124,15 +117,8 @@ private:
     mailbox box_;
     mailbox sweeping_{{1, 1, 1}}; // one cleanup at a time
     background_tasks background_;
-
-    // The provider's open() and close() never overlap: close() waits until nobody
-    // is opening, open() until the closing is done.
-    unsigned opening_ = 0;
-    bool closing_ = false;
-    bool close_wanted_ = false;
-    event closed_;
-
-    counter& remote_;
+    remote_snapshots remote_;
+    counter& prepared_remote_;
     std::map<errc, counter*> fallbacks_;
 };
 

@@ -76,6 +76,7 @@ mkdir "$work/tmp"
 if ! TMPDIR=$work/tmp FIRSTLIGHT_SOCKET=$socket "$work/conformance" -test.root -test.v \
     >"$work/suite.log" 2>&1; then
     cat "$work/suite.log"
+    [ -z "$daemon" ] || cat "$work/snapshotd.log"
     exit 1
 fi
 grep -E '^ *--- ' "$work/suite.log"
