@@ -21,10 +21,11 @@ struct wanted_bytes {
 ///
 /// `compressed` starts at the stream; what follows it (more members, which are
 /// followed, or garbage after the last wanted byte) does no harm. Whole members
-/// go through libdeflate, what is long or shared through zlib, which stops after
-/// the last wanted byte. Allocates the pieces, and not more than that again.
+/// go through libdeflate, what is much longer than what is wanted through zlib,
+/// which stops after the last wanted byte. Allocates the pieces, and no more
+/// than twice their size and 2 MiB beside them.
 ///
-/// Takes some 5 ms per MiB: for runtime.cpu(), not for a shard, unless small.
+/// Takes some 3 ms per MiB: for runtime.cpu(), not for a shard, unless small.
 /// Any thread. Errors: corrupt, when the stream is damaged or ends too early.
 result<std::vector<buffer>>
 decode_chunks(std::span<const std::byte> compressed, std::span<const wanted_bytes> wanted);
