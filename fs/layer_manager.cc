@@ -195,7 +195,7 @@ void layer_manager::resolve_neighbours(const layer_source& source, const image_r
             continue;
         }
         const auto blob = image.blob(neighbour);
-        tasks_.spawn("resolve neighbour", lane::demand, [this, blob](std::stop_token) {
+        tasks_.spawn("resolve neighbour", lane::prefetch, [this, blob](std::stop_token) {
             return resolve_neighbour(blob);
         });
     }
@@ -203,7 +203,7 @@ void layer_manager::resolve_neighbours(const layer_source& source, const image_r
 
 task<void> layer_manager::resolve_neighbour(blob_address blob) {
     auto done =
-      co_await resolve(blob, std::nullopt, lane::demand, deadline::after(resolve_patience));
+      co_await resolve(blob, std::nullopt, lane::prefetch, deadline::after(resolve_patience));
     if (!done) { // its own Prepare will say so, if it matters
         log::debug(
           "neighbour not resolved",

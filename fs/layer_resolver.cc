@@ -14,10 +14,15 @@ constexpr std::uint64_t first_request = 256 << 10;
 // A TOC is some hundred bytes a file; one that is longer than this is a lie.
 constexpr std::uint64_t longest_toc = 256 << 20;
 
+std::int64_t microseconds(deadline::clock::duration d) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+}
+
 } // namespace
 
 task<result<resolved_layer>> layer_resolver::resolve(
   blob_address blob, std::optional<digest> expected, lane l, deadline patience) {
+    const auto began = deadline::clock::now();
     auto tail = co_await registry_.tail(blob, first_request, l, patience);
     if (!tail) {
         co_return tail.error();
@@ -44,10 +49,16 @@ task<result<resolved_layer>> layer_resolver::resolve(
     std::ranges::copy(in_tail, member.data() + (held - where->toc_offset));
 
     const auto blob_size = tail->blob_size();
+    const auto fetched = deadline::clock::now();
     auto toc = co_await compile(std::move(member), where->payload_size(), expected, l);
     if (!toc) {
         co_return toc.error().in(blob.to_string());
     }
+    log::debug(
+      "layer resolved", {{"layer", blob.to_string()},
+                         {"toc_bytes", where->toc_size},
+                         {"fetch_us", microseconds(fetched - began)},
+                         {"compile_us", microseconds(deadline::clock::now() - fetched)}});
     co_return resolved_layer(blob_size, std::move(*toc));
 }
 

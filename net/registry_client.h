@@ -20,6 +20,7 @@ class registry_hub;
 /// The end of a blob, and with it the blob's size.
 class blob_tail {
 public:
+    blob_tail() = default; // co_spawn makes one that it never uses
     blob_tail(std::uint64_t blob_size, std::uint64_t offset, buffer data)
       : blob_size_(blob_size)
       , offset_(offset)
@@ -33,8 +34,8 @@ public:
     buffer take() && noexcept { return std::move(data_); }
 
 private:
-    std::uint64_t blob_size_;
-    std::uint64_t offset_;
+    std::uint64_t blob_size_ = 0;
+    std::uint64_t offset_ = 0;
     buffer data_;
 };
 

@@ -372,6 +372,7 @@ TOML
 # Only what is read is fetched: for tests that count requests.
 daemon_quiet() {
     daemon_config_top+=$'noprefetch = true\nno_background_fetch = true\n'
+    daemon_config_tables+=$'[read]\nreadahead_bytes = 0\n'
 }
 
 daemon_start() {
