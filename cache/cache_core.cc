@@ -174,7 +174,7 @@ cache_core::ask(unsigned owner, std::vector<chunk_key> keys, lane l) {
     co_return co_await call_on(shards.at(owner), l, std::move(there));
 }
 
-task<result<std::vector<lookup_answer>>> cache_core::lookup(std::vector<chunk_key> keys, lane l) {
+task<result<std::vector<lookup_answer>>> cache_core::gather(std::vector<chunk_key> keys, lane l) {
     // The keys of each owner involved, and where their answers belong.
     std::vector<unsigned> owners;
     std::vector<std::vector<chunk_key>> parts(shards.size());
@@ -201,10 +201,24 @@ task<result<std::vector<lookup_answer>>> cache_core::lookup(std::vector<chunk_ke
             answers[places[owners[n]][i]] = std::move((*outcomes[n])[i]);
         }
     }
-    if (auto* mine = here()) {
+    co_return answers;
+}
+
+task<result<std::vector<lookup_answer>>> cache_core::lookup(std::vector<chunk_key> keys, lane l) {
+    if (keys.empty()) {
+        co_return std::vector<lookup_answer>();
+    }
+    const auto owner = owner_of(keys.front().id());
+    const bool one = std::all_of(
+      keys.begin(), keys.end(), [&](const chunk_key& k) { return owner_of(k.id()) == owner; });
+    auto asked = one ? ask(owner, keys, l) : gather(keys, l); // started by the next line
+    auto answers = co_await std::move(asked);
+    auto* mine = here();
+    if (answers && mine) {
         for (std::size_t i = 0; i < keys.size(); ++i) {
-            if (answers[i].handle() && answers[i].handle()->location()) {
-                mine->table.put(keys[i].id(), answers[i].handle());
+            const auto& held = (*answers)[i].handle();
+            if (held && held->location()) {
+                mine->table.put(keys[i].id(), held);
             }
         }
     }

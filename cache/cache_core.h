@@ -42,6 +42,7 @@ public:
 
 private:
     result<void> take_directory();
+    task<result<std::vector<lookup_answer>>> gather(std::vector<chunk_key> keys, lane l);
     task<result<std::vector<lookup_answer>>>
     ask(unsigned owner, std::vector<chunk_key> keys, lane l);
     task<void> unpin(std::vector<digest> ids);

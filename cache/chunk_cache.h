@@ -82,7 +82,7 @@ public:
     /// Opens the store and finds what an earlier process left, however it ended:
     /// leftovers are removed, and a chunk found is verified when it is first
     /// looked up. Errors: failed_precondition when another process uses the
-    /// directory, io_error, no_space. Call once.
+    /// directory, io_error, no_space. Call once; stop() is due even if it fails.
     task<result<void>> start();
 
     /// Fails all flights with errc::stopping, writes out what is still in memory
