@@ -48,7 +48,7 @@ int try_connect(const std::string& path) {
 }
 
 result<void> clear_the_way(const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     if (::lstat(path.c_str(), &st) != 0) {
         if (errno == ENOENT) {
             return {};

@@ -13,7 +13,7 @@ std::shared_ptr<gauges_of_shards> make_gauges(unsigned shards) {
 }
 
 std::uint64_t
-total(const gauges_of_shards& all, std::atomic<std::uint64_t> cache_gauges::*which) noexcept {
+total(const gauges_of_shards& all, std::atomic<std::uint64_t> cache_gauges::* which) noexcept {
     std::uint64_t sum = 0;
     for (const auto& each : all) {
         sum += ((*each).*which).load(std::memory_order_relaxed);
@@ -64,7 +64,7 @@ cache_metrics::cache_metrics(metrics& m, unsigned shards, std::uint64_t limit)
     });
 }
 
-std::uint64_t cache_metrics::sum(std::atomic<std::uint64_t> cache_gauges::*which) const noexcept {
+std::uint64_t cache_metrics::sum(std::atomic<std::uint64_t> cache_gauges::* which) const noexcept {
     return total(*gauges_, which);
 }
 

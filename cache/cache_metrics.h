@@ -39,7 +39,7 @@ public:
     counter& verified; // chunks of an earlier process found good
 
     cache_gauges& of(unsigned shard) noexcept { return *(*gauges_)[shard]; }
-    std::uint64_t sum(std::atomic<std::uint64_t> cache_gauges::*which) const noexcept;
+    std::uint64_t sum(std::atomic<std::uint64_t> cache_gauges::* which) const noexcept;
 
 private:
     std::shared_ptr<gauges_of_shards> gauges_;

@@ -182,7 +182,7 @@ result<partition_disk::directory_content> partition_disk::list() const {
     while (const auto* entry = ::readdir(dir.get())) {
         const std::string name = entry->d_name;
         const auto pack = pack_of(name);
-        struct stat st {};
+        struct stat st{};
         if (pack && ::fstatat(::dirfd(dir.get()), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
             found.packs.emplace(*pack, st);
         }
@@ -205,7 +205,7 @@ result<void> partition_disk::open_journal() {
 
 // Leaves no journal open when there is nothing in it to keep.
 result<journal_content> partition_disk::load() {
-    struct stat st {};
+    struct stat st{};
     if (::stat(journal_path().c_str(), &st) != 0 && errno == ENOENT) {
         journal_content none;
         none.readable = true;

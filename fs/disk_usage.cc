@@ -87,7 +87,7 @@ private:
 };
 
 int scan::run() {
-    struct stat st {};
+    struct stat st{};
     if (::fstat(root_, &st) != 0) {
         return errno;
     }
@@ -115,7 +115,7 @@ int scan::read_directory(const std::string& path) {
         if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) {
             continue;
         }
-        struct stat st {};
+        struct stat st{};
         if (::fstatat(::dirfd(dir.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno != ENOENT) {
                 return errno;

@@ -34,7 +34,7 @@ std::optional<std::uint32_t> layer_number(std::string_view name) {
 }
 
 struct stat to_stat(node_id id, const entry_attributes& a) {
-    struct stat st {};
+    struct stat st{};
     st.st_ino = id.raw();
     st.st_mode = a.mode;
     st.st_nlink = a.nlink;
@@ -50,7 +50,7 @@ struct stat to_stat(node_id id, const entry_attributes& a) {
 
 // The root of the mount, and the state directory and file of a layer.
 struct stat synthetic(std::uint64_t ino, mode_t mode, off_t size) {
-    struct stat st {};
+    struct stat st{};
     st.st_ino = ino;
     st.st_mode = mode;
     st.st_nlink = S_ISDIR(mode) ? 2 : 1;
@@ -467,7 +467,7 @@ void fuse_entry_points::readdirplus(
 }
 
 void fuse_entry_points::statfs(fuse_req_t raw, fuse_ino_t) {
-    struct statvfs st {};
+    struct statvfs st{};
     st.f_bsize = 4096;
     st.f_frsize = 4096;
     st.f_namemax = 255;

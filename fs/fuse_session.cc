@@ -149,11 +149,13 @@ result<void> fuse_session_host::open_and_mount(const fuse_lowlevel_ops& ops) {
     if (!session_) {
         return fault(errc::unknown, "libfuse refuses a new session");
     }
-    static constexpr fuse_custom_io io {
-        .writev = fuse_io::writev, .read = fuse_io::read, .splice_receive = nullptr,
-        .splice_send = nullptr,
+    static constexpr fuse_custom_io io{
+      .writev = fuse_io::writev,
+      .read = fuse_io::read,
+      .splice_receive = nullptr,
+      .splice_send = nullptr,
 #if FUSE_MAJOR_VERSION > 3 || FUSE_MINOR_VERSION >= 17
-        .clone_fd = nullptr,
+      .clone_fd = nullptr,
 #endif
     };
     if (fuse_session_custom_io(session_, &io, device_) != 0) {

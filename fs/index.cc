@@ -282,7 +282,7 @@ result<std::shared_ptr<const index>> index::open(const std::string& path, const 
     if (fd < 0) {
         return errno_fault(errno, "open " + path);
     }
-    struct stat status {};
+    struct stat status{};
     void* address = MAP_FAILED;
     int error = ::fstat(fd, &status) == 0 ? 0 : errno;
     const auto size = static_cast<std::size_t>(status.st_size);

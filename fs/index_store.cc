@@ -146,7 +146,7 @@ result<std::vector<index_store::stored>> index_store::list() const {
     std::vector<stored> all;
     auto listed = for_each_name(directory_, [this, &all](const std::string& name) {
         const auto toc = digest_of_name(name);
-        struct stat status {};
+        struct stat status{};
         if (toc && ::stat(path_of(*toc).c_str(), &status) == 0) {
             constexpr std::int64_t second = 1'000'000'000;
             all.push_back(

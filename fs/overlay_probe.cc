@@ -35,7 +35,7 @@ bool in_user_namespace() {
 }
 
 bool on_tmpfs(const std::string& path) {
-    struct statfs st {};
+    struct statfs st{};
     return ::statfs(path.c_str(), &st) == 0 && st.f_type == TMPFS_MAGIC;
 }
 

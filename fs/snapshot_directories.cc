@@ -116,7 +116,7 @@ result<void> snapshot_directories::add(
 }
 
 result<tree_owner> snapshot_directories::owner_of(std::int64_t id) const {
-    struct stat st {};
+    struct stat st{};
     if (::lstat(tree_of(id).c_str(), &st) != 0) {
         return errno_fault(errno, "cannot look at the parent's directory " + tree_of(id));
     }

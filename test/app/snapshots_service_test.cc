@@ -189,7 +189,7 @@ TEST_CASE_FIXTURE(served, "stopping waits for the calls that run, within its pat
 }
 
 TEST_CASE_FIXTURE(served, "the socket is private, and taken over only from the dead") {
-    struct stat st {};
+    struct stat st{};
     REQUIRE(::stat(socket.c_str(), &st) == 0);
     CHECK((st.st_mode & 07777) == 0600);
     REQUIRE(::stat((dir / "run").c_str(), &st) == 0);

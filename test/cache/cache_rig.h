@@ -76,7 +76,7 @@ inline void eventually(const char* what, const std::function<bool()>& true_now) 
 inline std::uint64_t pack_bytes_below(const std::filesystem::path& dir) {
     std::uint64_t sum = 0;
     for (const auto& e : std::filesystem::recursive_directory_iterator(dir)) {
-        struct stat st {};
+        struct stat st{};
         if (e.path().extension() == ".pack" && ::stat(e.path().c_str(), &st) == 0) {
             sum += static_cast<std::uint64_t>(st.st_blocks) * 512;
         }

@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::int64_t allocated(const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     REQUIRE(::lstat(path.c_str(), &st) == 0);
     return st.st_blocks * 512;
 }

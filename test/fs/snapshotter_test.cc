@@ -36,7 +36,7 @@ found_by_containerd(rig& r, const std::string& target, const std::string& parent
 }
 
 mode_t mode_of(const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     REQUIRE(::stat(path.c_str(), &st) == 0);
     return st.st_mode & 07777;
 }
@@ -89,10 +89,10 @@ TEST_CASE_FIXTURE(rig, "a new tree belongs to whom its parent's belongs") {
     if (::geteuid() == 0) {
         REQUIRE(::chown((base() + "/1/fs").c_str(), 1000, 1001) == 0);
     }
-    struct stat parent {};
+    struct stat parent{};
     REQUIRE(::stat((base() + "/1/fs").c_str(), &parent) == 0);
     REQUIRE(prepare("a2", "c1").has_value());
-    struct stat child {};
+    struct stat child{};
     REQUIRE(::stat((base() + "/2/fs").c_str(), &child) == 0);
     CHECK(child.st_uid == parent.st_uid);
     CHECK(child.st_gid == parent.st_gid);
@@ -219,7 +219,7 @@ TEST_CASE_FIXTURE(rig, "snapshots above lazy layers use the layers' directories 
       container->at(0).options ==
       std::vector<std::string>{
         "workdir=" + own + "/work", "upperdir=" + own + "/fs", "lowerdir=/lazy/2:/lazy/1"});
-    struct stat st {};
+    struct stat st{};
     REQUIRE(::stat((own + "/fs").c_str(), &st) == 0);
     CHECK(st.st_uid == 1234);
     CHECK(st.st_gid == 5678);
