@@ -1,0 +1,294 @@
+// Reading files of a layer: registry, fetcher, cache and reader together, without
+// the kernel.
+
+#include "actors/call.h"
+#include "fs/index_compiler.h"
+#include "fs/layer_reader.h"
+#include "fs/state_file.h"
+#include "net/registry_hub.h"
+#include "test/estargz_builder.h"
+#include "test/imposter/registry_imposter.h"
+#include "test/rig.h"
+#include "test/temporary_directory.h"
+
+#include <doctest/doctest.h>
+
+#include <future>
+#include <optional>
+
+using namespace firstlight;
+using namespace std::chrono_literals;
+using test::estargz_builder;
+
+namespace {
+
+std::string noise(std::size_t size, unsigned seed) {
+    std::string text(size, '\0');
+    for (auto& c : text) {
+        seed = seed * 1664525 + 1013904223;
+        c = static_cast<char>(seed >> 24);
+    }
+    return text;
+}
+
+task<result<void>> stop_client(registry_client& c) {
+    co_await c.stop();
+    co_return result<void>();
+}
+task<result<void>> stop_fetcher(chunk_fetcher& f) {
+    co_await f.stop();
+    co_return result<void>();
+}
+task<result<void>> stop_cache(chunk_cache& c) {
+    co_await c.stop();
+    co_return result<void>();
+}
+task<result<void>> stop_hub(registry_hub& h) {
+    co_await h.stop();
+    co_return result<void>();
+}
+task<result<void>> stop_reader(layer_reader& r) {
+    co_await r.stop();
+    co_return result<void>();
+}
+
+task<result<std::string>> read_text(
+  layer_reader& reader, layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size,
+  std::chrono::milliseconds patience) {
+    std::string out(size, '\0');
+    auto got = co_await reader.read(
+      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience));
+    if (!got) {
+        co_return got.error();
+    }
+    out.resize(*got);
+    co_return out;
+}
+
+task<result<bool>> is_here(layer_reader& reader, layer_ptr l, entry_id file, std::size_t size) {
+    buffer room(size);
+    co_return reader.read_now(l, file, 0, room.span()).has_value();
+}
+
+/// A node with two shards, and one layer mounted from an imposter.
+struct layer_rig {
+    test::temporary_directory disk;
+    test::registry_imposter registry;
+    runtime shards{{.shards = 2, .pin = false, .io_threads = 2, .cpu_threads = 2}};
+    metrics counted{2};
+    net_metrics net_counted{counted};
+    fs_metrics fs_counted{counted};
+    no_credentials nobody;
+    std::optional<registry_hub> hub;
+    std::optional<chunk_cache> cache;
+    std::optional<layer_errors> errors;
+    std::vector<std::unique_ptr<registry_client>> clients;
+    std::vector<std::unique_ptr<chunk_fetcher>> fetchers;
+    std::optional<layer_reader> reader;
+    layer_ptr mounted;
+
+    explicit layer_rig(std::uint64_t read_ahead = 0) {
+        registry_config quick;
+        quick.max_retries = 1;
+        quick.min_wait = 1ms;
+        hub.emplace(shards.at(0), quick, nobody, net_counted);
+        chunk_cache_options o;
+        o.directory = disk.path();
+        cache.emplace(shards, counted, o);
+        errors.emplace(shards);
+        for (unsigned id = 0; id < 2; ++id) {
+            clients.push_back(std::make_unique<registry_client>(shards.at(id), *hub));
+            fetchers.push_back(std::make_unique<chunk_fetcher>(
+              shards, shards.at(id), *cache, *clients[id], *errors, fs_counted));
+        }
+        layer_reader::options reading;
+        reading.read_ahead_most = read_ahead;
+        reader.emplace(shards, *cache, fetchers, reading);
+        shards.start();
+        REQUIRE(run(cache->start()).has_value());
+    }
+    ~layer_rig() {
+        for (unsigned id = 0; id < 2; ++id) {
+            auto work = [&c = *clients[id]] { return stop_client(c); };
+            run(call_on(shards.at(id), lane::demand, std::move(work)));
+        }
+        run(stop_reader(*reader));
+        for (unsigned id = 0; id < 2; ++id) {
+            auto work = [&f = *fetchers[id]] { return stop_fetcher(f); };
+            run(call_on(shards.at(id), lane::demand, std::move(work)));
+        }
+        run(stop_cache(*cache));
+        run(stop_hub(*hub));
+        shards.stop();
+    }
+
+    template <class T>
+    T run(task<T> t) {
+        return test::start(shards.at(0), std::move(t)).get();
+    }
+    // `served`: what the registry has, if not the blob that the TOC is of.
+    void mount(const test::estargz_blob& blob, std::optional<std::string> served = {}) {
+        toc_input input;
+        input.member = blob.toc_member();
+        input.payload_size = blob.toc_offset;
+        input.expected = blob.toc;
+        auto compiled = compile_index(input);
+        REQUIRE(compiled.has_value());
+        auto toc = index::from_buffer(std::move(compiled->bytes));
+        REQUIRE(toc.has_value());
+        registry.put_blob(blob.layer, served.value_or(blob.bytes));
+        std::vector<blob_address> sources{{registry.host(), "library/thing", blob.layer}};
+        mounted = std::make_shared<const layer>(
+          1, blob.layer, blob.bytes.size(), *toc, sources, std::make_shared<counter>(2));
+    }
+    entry_id file(std::string_view name) const { return *mounted->toc().find(0, name); }
+    std::future<result<std::string>> reading(
+      std::string_view name, std::uint64_t offset, std::size_t size, unsigned shard = 0,
+      std::chrono::milliseconds patience = 5s) {
+        return test::start(
+          shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience));
+    }
+    std::size_t blob_requests() { return registry.count("/blobs/"); }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(layer_rig, "a file is read right at any place, over chunk borders and its end") {
+    const auto content = noise(10'000, 1);
+    mount(estargz_builder({.chunk_size = 3000}).file("f", content).build());
+    for (const std::size_t offset : {0, 1, 2999, 3000, 5999, 9999}) {
+        CAPTURE(offset);
+        CHECK(reading("f", offset, 4000).get().value() == content.substr(offset, 4000));
+    }
+    CHECK(reading("f", 10'000, 10).get().value().empty());
+    CHECK(reading("f", 20'000, 10).get().value().empty());
+}
+
+TEST_CASE_FIXTURE(layer_rig, "neighbouring chunks of one read come in one request") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(8000, 2)).build());
+    CHECK(reading("f", 0, 8000).get().value().size() == 8000);
+    CHECK(blob_requests() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a lone read asks for its chunk and nothing else") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(8000, 2)).build());
+    CHECK(reading("f", 4500, 1).get().has_value());
+    CHECK(blob_requests() == 1);
+    const auto& c = mounted->toc().chunks(file("f"))[4];
+    const auto range =
+      "bytes=" + std::to_string(c.blob_offset) + "-" + std::to_string(c.compressed_end - 1);
+    CHECK(registry.log().back().range == range);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "eight readers of a missing chunk, on two shards, cost one request") {
+    const auto content = noise(100'000, 3);
+    mount(estargz_builder({.chunk_size = 1 << 20}).file("f", content).build());
+    std::vector<std::future<result<std::string>>> readers;
+    for (unsigned i = 0; i < 8; ++i) {
+        readers.push_back(reading("f", i * 1000, 500, i % 2));
+    }
+    for (unsigned i = 0; i < 8; ++i) {
+        CHECK(readers[i].get().value() == content.substr(i * 1000, 500));
+    }
+    CHECK(blob_requests() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "what was read is answered at once the next time") {
+    mount(estargz_builder().file("f", noise(5000, 4)).build());
+    CHECK_FALSE(run(is_here(*reader, mounted, file("f"), 100)).value());
+    CHECK(reading("f", 0, 100).get().has_value());
+    for (int i = 0; i < 1000 && !run(is_here(*reader, mounted, file("f"), 100)).value(); ++i) {
+        CHECK(reading("f", 0, 100).get().has_value()); // stored meanwhile, and from then on at hand
+        std::this_thread::sleep_for(2ms);
+    }
+    CHECK(run(is_here(*reader, mounted, file("f"), 100)).value());
+    CHECK(blob_requests() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "small files that share a stream come with one request") {
+    estargz_builder b({.min_chunk_size = 1 << 20});
+    for (int i = 0; i < 10; ++i) {
+        b.file("f" + std::to_string(i), noise(700, 10 + i));
+    }
+    mount(b.build());
+    for (int i = 9; i >= 0; --i) {
+        CHECK(reading("f" + std::to_string(i), 0, 1000).get().value() == noise(700, 10 + i));
+    }
+    CHECK(blob_requests() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a chunk of the wrong bytes fails its reader and nobody else") {
+    const auto content = noise(9000, 5);
+    const auto blob = estargz_builder({.chunk_size = 3000})
+                        .file("bad", content)
+                        .file("good", noise(2000, 6))
+                        .build();
+    mount(blob);
+    auto bytes = blob.bytes;
+    const auto& c = mounted->toc().chunks(file("bad"))[1];
+    bytes[(c.blob_offset + c.compressed_end) / 2] ^= 0x55;
+    mount(blob, bytes);
+    CHECK(reading("bad", 3000, 10).get().error().code() == errc::corrupt);
+    CHECK(reading("bad", 0, 3000).get().value() == content.substr(0, 3000));
+    CHECK(reading("bad", 6000, 3000).get().value() == content.substr(6000));
+    CHECK(reading("good", 0, 2000).get().value() == noise(2000, 6));
+    CHECK(counted.counted("firstlight_chunks_corrupt_total") >= 1);
+    const auto error = run(errors->of(1)).value();
+    CHECK_FALSE(error.empty());
+    CHECK(state_file_content(*mounted, error).find("\"error\"") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a read that failed is tried again by the next reader") {
+    const auto content = noise(4000, 7);
+    mount(estargz_builder().file("f", content).build());
+    test::imposter_fault gone;
+    gone.drop_connection = true;
+    registry.fail_always(gone);
+    CHECK(reading("f", 0, 10).get().error().code() == errc::unavailable);
+    registry.forgive();
+    CHECK(reading("f", 0, 10).get().value() == content.substr(0, 10));
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a read ends with its deadline when the registry stalls") {
+    mount(estargz_builder().file("f", noise(4000, 8)).build());
+    test::imposter_fault stalled;
+    stalled.stall_after = 0;
+    registry.fail_always(stalled);
+    CHECK(reading("f", 0, 10, 0, 50ms).get().error().code() == errc::timed_out);
+}
+
+TEST_CASE("who reads on gets what follows ahead of time") {
+    layer_rig rig(1 << 20);
+    const auto content = noise(200'000, 9);
+    rig.mount(estargz_builder({.chunk_size = 4000}).file("f", content).build());
+    std::size_t waited = 0;
+    for (std::size_t at = 0; at < content.size(); at += 4000) {
+        if (!rig.run(is_here(*rig.reader, rig.mounted, rig.file("f"), at + 4000)).value()) {
+            ++waited;
+        }
+        CHECK(rig.reading("f", at, 4000).get().value() == content.substr(at, 4000));
+    }
+    CHECK(waited <= 50);
+    CHECK(rig.blob_requests() < 25); // of 50 chunks
+}
+
+TEST_CASE_FIXTURE(layer_rig, "the state file has what stargz-snapshotter's has, and no NaN") {
+    mount(estargz_builder().file("f", "x").build());
+    CHECK(state_file_name(*mounted) == mounted->blob().to_string() + ".json");
+    const auto text = state_file_content(*mounted, "");
+    CHECK(text.find("\"error\"") == std::string::npos);
+    CHECK(text.find("\"digest\":\"" + mounted->blob().to_string() + "\"") != std::string::npos);
+    CHECK(text.ends_with("}\n"));
+    const layer empty(
+      2, mounted->blob(), 0, mounted->shared_toc(), mounted->sources(),
+      std::make_shared<counter>(1));
+    CHECK(state_file_content(empty, "").find("\"fetchedPercent\":100.0") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a path is told for an entry deep down") {
+    mount(estargz_builder().directory("a").directory("a/b").file("a/b/c", "x").build());
+    const auto a = *mounted->toc().find(0, "a");
+    const auto b = *mounted->toc().find(a, "b");
+    CHECK(mounted->path_of(*mounted->toc().find(b, "c")) == "/a/b/c");
+    CHECK(mounted->path_of(0) == "/");
+}
