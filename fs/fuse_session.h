@@ -3,8 +3,7 @@
 #include "actors/result.h"
 #include "actors/runtime.h"
 
-#include <atomic>
-#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

@@ -23,7 +23,8 @@ struct layer_source {
 };
 
 /// Reads the labels that containerd's CRI plugin and transfer service set, or
-/// those of ctr-remote, nerdctl and BuildKit (formats: docs/labels.md).
+/// those of ctr-remote, nerdctl and BuildKit.
+/// Source: containerd, pkg/snapshotters/annotations.go; stargz-snapshotter, fs/source.
 ///
 /// Errors: not_found when the labels name no source at all (an ordinary
 /// snapshot, or annotations are disabled in containerd), invalid_argument when
