@@ -1,10 +1,22 @@
 #!/bin/bash
-# Over a link with a round trip of 20 ms: mounting all layers takes at most four
-# round trips, reading one byte of a cold file one.
+# Over a link with a round trip of 20 ms: the layers of an image are asked for side by
+# side, once each, and one byte of a cold file costs one request. With
+# FIRSTLIGHT_E2E_TIMED=1, on a machine that does nothing else, also by the clock:
+# mounting all layers takes at most four round trips, the byte one and a half.
 # shellcheck source=test/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 round_trip=20
+timed=${FIRSTLIGHT_E2E_TIMED:-0}
+
+# What the clock says: a check when it is asked for, a remark otherwise.
+by_the_clock() { # WHAT LOW HIGH VALUE
+    if [[ $timed == 1 ]]; then
+        check_between "$@"
+    else
+        say "$1: $4 (within $2 and $3 on an idle machine)"
+    fi
+}
 e2e_begin
 registry_start "$(image_ensure)"
 link_start --delay-ms $((round_trip / 2))
@@ -22,10 +34,19 @@ for ((i = 0; i < 3; i++)); do
     prepare_time "$log" >>"$work/prepare-times"
     say "mounting all layers: $(tail -n 1 "$work/prepare-times") ms," \
         "$(grep -c /blobs/ "$work/link-requests.log") requests for blobs in the whole pull"
+    if [[ $E2E_SNAPSHOTTER == firstlight ]]; then
+        # The config, and each layer's end: size, footer and TOC in one range.
+        check_equal "requests for blobs" $(($(image_layers "$image" | wc -l) + 1)) \
+            "$(grep -c /blobs/ "$work/link-requests.log")"
+        [[ $timed != 1 ]] || check_equal "layers asked for before the first answer can have come" \
+            "$(image_layers "$image" | wc -l)" \
+            "$(awk -v trip=$round_trip '/bytes=-/ { if (!first) first = $1
+                if (($1 - first) * 1000 < trip) n++ } END { print n + 0 }' "$work/link-requests.log")"
+    fi
     ((i == 2)) || { image_forget "$E2E_SNAPSHOTTER" "$image"; daemon_stop; }
 done
 if [[ $E2E_SNAPSHOTTER == firstlight ]]; then
-    check_between "ms to mount $(image_layers "$image" | wc -l) cold layers, median" \
+    by_the_clock "ms to mount $(image_layers "$image" | wc -l) cold layers, median" \
         $round_trip $((4 * round_trip)) "$(median <"$work/prepare-times")"
 fi
 
@@ -41,5 +62,5 @@ for file in odd/sizes/one odd/sizes/above odd/sizes/three odd/sizes/text odd/lin
     echo "$wall" >>"$work/read-times"
 done
 [[ $E2E_SNAPSHOTTER != firstlight ]] ||
-    check_between "ms to read one byte of a cold file, median" \
+    by_the_clock "ms to read one byte of a cold file, median" \
         $round_trip $((round_trip * 3 / 2)) "$(median <"$work/read-times")"
