@@ -1,0 +1,45 @@
+#pragma once
+
+#include "actors/result.h"
+#include "actors/task.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace firstlight {
+
+/// What proves who we are to a registry. Never logged.
+class credentials {
+public:
+    /// An empty `user` makes `secret` an identity (refresh) token.
+    credentials(std::string user, std::string secret)
+      : user_(std::move(user))
+      , secret_(std::move(secret)) {}
+
+    const std::string& user() const noexcept { return user_; }
+    const std::string& secret() const noexcept { return secret_; }
+    bool is_identity_token() const noexcept { return user_.empty(); }
+
+private:
+    std::string user_;
+    std::string secret_;
+};
+
+/// Where credentials come from. Asked each time they are needed, so that a
+/// change on disk works at once. Called on the registry_hub's shard.
+class credential_source {
+public:
+    virtual ~credential_source() = default;
+    /// `host` as in image references ("docker.io", "localhost:5000"), or a
+    /// mirror's. Nothing when there are none for it: go on anonymously.
+    virtual task<result<std::optional<credentials>>> find(std::string host) = 0;
+};
+
+/// Never has any.
+class no_credentials final : public credential_source {
+public:
+    task<result<std::optional<credentials>>> find(std::string host) override;
+};
+
+} // namespace firstlight

@@ -1,0 +1,79 @@
+#pragma once
+// What an operator may set about registries. Plain options: filled in by whoever
+// reads the configuration, before the shards start, and never changed after.
+
+#include "actors/lane.h"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace firstlight {
+
+/// Whether to speak TLS to a host.
+enum class transport_choice {
+    by_host, // plain for localhost, 127.0.0.1 and [::1], TLS for all others
+    plain,   // `insecure = true` of the reference's configuration
+    tls,
+};
+
+/// One place that serves /v2/: a registry, or a mirror of one.
+struct registry_endpoint {
+    /// "host" or "host:port". For the origin itself it may be left empty.
+    std::string host;
+    transport_choice transport = transport_choice::by_host;
+    /// Sent with every request to this host; never to where it redirects.
+    std::vector<std::pair<std::string, std::string>> headers;
+    /// How long to wait without a byte of progress; 0: the general request_timeout.
+    std::chrono::milliseconds timeout{0};
+    /// PEM file with the authorities to trust here in place of the general ones.
+    std::string ca_file;
+    /// Accept any certificate. For laboratories.
+    bool skip_verify = false;
+};
+
+struct registry_host {
+    /// Asked in this order before the origin. Those without a host, or with a
+    /// '/' in it, are ignored, as the reference does.
+    std::vector<registry_endpoint> mirrors;
+    /// The registry itself, always asked last.
+    registry_endpoint origin;
+};
+
+struct registry_config {
+    /// By the host of image references ("docker.io", "localhost:5000").
+    std::map<std::string, registry_host> hosts;
+
+    /// PEM file to trust in place of the system's authorities; empty: the system's.
+    std::string ca_file;
+    /// How long a TCP and TLS connection may take to come up.
+    std::chrono::milliseconds connect_timeout{10'000};
+    /// How long a request may go without progress before it counts as failed. Not
+    /// a bound on a whole body: that is the caller's deadline.
+    std::chrono::milliseconds request_timeout{30'000};
+    /// How often a failed request is repeated (transport errors, 429, 5xx but 501).
+    unsigned max_retries = 5;
+    /// Back-off before retry n: min_wait * 2^n, at most max_wait, times [1, 2).
+    std::chrono::milliseconds min_wait{30};
+    std::chrono::milliseconds max_wait{300'000};
+
+    /// Connections in use per host and shard, by lane: what a lane and those below
+    /// it may hold together. The difference is never lent downwards.
+    per_lane<unsigned> connections{8, 6, 2};
+    /// An idle connection is kept this long.
+    std::chrono::milliseconds idle_timeout{60'000};
+    /// Where a blob's requests were redirected to is remembered this long.
+    std::chrono::milliseconds redirect_ttl{15 * 60'000};
+    /// A mirror that failed is asked last for this long.
+    std::chrono::milliseconds mirror_rest{10'000};
+
+    /// A server that ignores Range sends the whole blob: at most this many bytes
+    /// are read and thrown away to reach the ones wanted.
+    std::uint64_t max_skip = 16 << 20;
+    std::string user_agent = "firstlight/0.1";
+};
+
+} // namespace firstlight

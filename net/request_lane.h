@@ -1,0 +1,36 @@
+#pragma once
+
+#include "actors/lane.h"
+
+#include <functional>
+#include <memory>
+
+namespace firstlight {
+
+/// The lane of one request, which whoever waits for the request may raise while
+/// it is queued or running. Copies share it; a plain lane converts to one that
+/// nobody else holds.
+///
+/// Single-shard: used on the shard of the client that the request goes through.
+class request_lane {
+public:
+    request_lane(lane l) // implicit: most requests are never promoted
+      : state_(std::make_shared<state>(l)) {}
+
+    lane get() const noexcept { return state_->now; }
+    /// Takes effect at once, also for a request that waits for a connection.
+    /// A lane below the present one changes nothing.
+    void promote(lane l);
+
+private:
+    friend class connection_pool;
+    struct state {
+        explicit state(lane l) noexcept
+          : now(l) {}
+        lane now;
+        std::function<void()> promoted; // set by the pool that the request waits in
+    };
+    std::shared_ptr<state> state_;
+};
+
+} // namespace firstlight
