@@ -39,4 +39,7 @@ private:
     std::string digest_;
 };
 
+/// Whether `text` is a repository name by the same grammar.
+bool is_repository(std::string_view text) noexcept;
+
 } // namespace firstlight

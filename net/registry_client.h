@@ -5,7 +5,6 @@
 #include "actors/result.h"
 #include "actors/shard.h"
 #include "net/blob_address.h"
-#include "net/registry_hub.h"
 #include "net/request_lane.h"
 
 #include <cstddef>
@@ -16,9 +15,12 @@
 
 namespace firstlight {
 
+class registry_hub;
+
 /// The end of a blob, and with it the blob's size.
 class blob_tail {
 public:
+    blob_tail() = default; // co_spawn makes one that it never uses
     blob_tail(std::uint64_t blob_size, std::uint64_t offset, buffer data)
       : blob_size_(blob_size)
       , offset_(offset)
@@ -32,8 +34,8 @@ public:
     buffer take() && noexcept { return std::move(data_); }
 
 private:
-    std::uint64_t blob_size_;
-    std::uint64_t offset_;
+    std::uint64_t blob_size_ = 0;
+    std::uint64_t offset_ = 0;
     buffer data_;
 };
 
@@ -73,7 +75,8 @@ public:
 /// timed_out (the deadline; it bounds everything, retries and waits for a
 /// connection included), corrupt (the answer contradicts itself or the request),
 /// unsupported (Range ignored, and the range too far into the blob), overloaded,
-/// stopping, invalid_argument.
+/// stopping, invalid_argument, failed_precondition (a certificate that does not
+/// hold).
 class registry_client {
 public:
     registry_client(shard& home, registry_hub& hub);

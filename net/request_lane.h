@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace firstlight {
 
@@ -22,13 +24,16 @@ public:
     /// A lane below the present one changes nothing.
     void promote(lane l);
 
+    /// Calls `changed` after each promotion, until unwatch(owner).
+    void watch(const void* owner, std::function<void()> changed);
+    void unwatch(const void* owner) noexcept;
+
 private:
-    friend class connection_pool;
     struct state {
         explicit state(lane l) noexcept
           : now(l) {}
         lane now;
-        std::function<void()> promoted; // set by the pool that the request waits in
+        std::vector<std::pair<const void*, std::function<void()>>> watchers;
     };
     std::shared_ptr<state> state_;
 };

@@ -1,0 +1,124 @@
+#pragma once
+
+#include "actors/background.h"
+#include "net/backoff.h"
+#include "net/connection_pool.h"
+#include "net/endpoint.h"
+#include "net/http_call.h"
+#include "net/range_query.h"
+#include "net/registry_hub.h"
+#include "net/request_lane.h"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace firstlight {
+
+/// One request as its caller means it. A value.
+class wish {
+public:
+    wish(blob_address b, range_query q, request_lane l, deadline d)
+      : blob(std::move(b))
+      , query(std::move(q))
+      , priority(std::move(l))
+      , until(d) {}
+
+    std::string to_string() const { return blob.to_string() + ", " + query.to_string(); }
+
+    blob_address blob;
+    range_query query;
+    request_lane priority;
+    deadline until;
+};
+
+/// A response that has been judged: its body is next.
+class located {
+public:
+    located(answered a, body_plan p, std::chrono::milliseconds s)
+      : from(std::move(a))
+      , plan(p)
+      , silence(s) {}
+
+    answered from;
+    body_plan plan;
+    std::chrono::milliseconds silence; // longest that its server may take
+};
+
+/// Gets a wish answered by somebody: chooses among mirrors and registry, proves
+/// who we are, follows redirects, and repeats what may be repeated.
+///
+/// One per shard, part of its registry_client. What it has learned of blobs
+/// (`routes_`) and tokens (`proofs_`) are copies of what the hub knows; both are
+/// looked up anew after each suspension.
+class blob_finder {
+public:
+    blob_finder(shard& home, registry_hub& hub);
+
+    task<result<located>> find(const wish& w, backoff& tries);
+    /// Where a request for `blob` would go first; proves who we are, if it is known
+    /// that this will be wanted.
+    task<result<url>> first_stop(blob_address blob, deadline d);
+
+    connection_pool& connections() noexcept { return connections_; }
+    const registry_config& config() const noexcept { return hub_.config(); }
+    const trust_store& trust() const noexcept { return hub_.trust(); }
+    net_metrics& metrics() noexcept { return hub_.metrics(); }
+    backoff retries() noexcept { return {hub_.config(), random_}; }
+    /// Waits before a retry. stopping; `why` itself if `d` comes sooner.
+    task<result<void>> wait(std::chrono::milliseconds pause, fault why, lane l, deadline d);
+
+    /// Servers of this registry are known not to do suffix ranges.
+    bool lacks_suffix(const std::string& registry) const { return no_suffix_.contains(registry); }
+    void mark_no_suffix(const std::string& registry);
+
+    void abort() noexcept;
+    /// After abort() and the last find().
+    task<void> stop();
+
+private:
+    struct route {
+        std::optional<url> redirect;
+        std::chrono::steady_clock::time_point redirect_until{};
+        std::chrono::steady_clock::time_point absent_until{}; // the endpoint lacks it
+    };
+    // Why an endpoint did not answer.
+    class miss;
+    using outcome = boost::system::result<located, miss>;
+    using endpoints = std::shared_ptr<const std::vector<endpoint>>;
+
+    task<outcome> ask_all(const wish& w);
+    task<outcome> ask(const endpoint& at, const wish& w, deadline d);
+    result<endpoints> endpoints_for(const std::string& registry);
+    std::vector<const endpoint*> in_order(const std::vector<endpoint>& all, const blob_address& b);
+    void note(const endpoint& at, const blob_address& b, const fault& why);
+
+    task<void> recall(auth_scope scope, std::string key, deadline d);
+    task<result<void>> prove(
+      auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, deadline d);
+    std::string proof_for(const auth_scope& scope) const;
+    std::optional<url> redirect_for(const std::string& key);
+    void remember(const std::string& key, const url& to);
+    void forget(const std::string& key, const url& stale);
+    http_request
+    request_for(const url& to, const endpoint* ours, std::string proof, const range_query& q) const;
+
+    registry_hub& hub_;
+    connection_pool connections_;
+    std::minstd_rand random_;
+    std::stop_source stop_;
+    std::unordered_map<std::string, endpoints> endpoints_; // by registry
+    std::unordered_map<std::string, route> routes_;        // by the blob's URL there
+    std::unordered_map<std::string, authorization> proofs_;
+    std::unordered_map<std::string, std::chrono::steady_clock::time_point> resting_;
+    std::unordered_set<std::string> no_suffix_;
+    background_tasks tasks_;
+};
+
+} // namespace firstlight

@@ -1,0 +1,144 @@
+#include "net/range_stream.h"
+
+#include <algorithm>
+
+namespace firstlight {
+
+namespace {
+
+constexpr std::size_t slice_size = 64 << 10;
+// A server that drops us after less than this is not getting anywhere.
+constexpr std::uint64_t progress = 64 << 10;
+
+} // namespace
+
+range_stream::range_stream(
+  blob_finder& finder, mailbox::slot admitted, blob_address blob, byte_range range, request_lane l,
+  deadline d)
+  : finder_(finder)
+  , admitted_(std::move(admitted))
+  , blob_(std::move(blob))
+  , priority_(std::move(l))
+  , until_(d)
+  , tries_(finder.retries())
+  , position_(range.begin())
+  , end_(std::max(range.begin(), range.end())) {
+}
+
+void range_stream::adopt(located first) {
+    source_.emplace(std::move(first));
+}
+
+task<result<void>> range_stream::prepare() {
+    if (source_ || left() == 0) {
+        co_return result<void>();
+    }
+    const wish w(blob_, range_query::bytes(rest(), finder_.config().max_skip), priority_, until_);
+    auto found = co_await finder_.find(w, tries_);
+    if (!found) {
+        co_return found.error();
+    }
+    source_.emplace(std::move(*found));
+    co_return result<void>();
+}
+
+// One read from the present response: of bytes to skip (0 is returned), or of
+// bytes to keep.
+task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
+    auto& plan = source_->plan;
+    const bool skipping = plan.skip > 0;
+    if (skipping && slice_.empty()) {
+        slice_ = buffer(slice_size);
+    }
+    auto room = into;
+    if (skipping) {
+        room = slice_.span();
+    }
+    const auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
+    const patience p(source_->silence, until_);
+    auto n = co_await source_->from.held.stream().read_some(room.first(most), p.next());
+    if (!n) {
+        co_return judged(n.error(), p);
+    }
+    if (*n == 0) {
+        co_return fault(errc::unavailable, "body ended early");
+    }
+    finder_.metrics().received(priority_.get(), *n);
+    if (skipping) {
+        plan.skip -= *n;
+        co_return std::size_t(0);
+    }
+    account(*n);
+    co_return *n;
+}
+
+void range_stream::account(std::size_t n) {
+    position_ += n;
+    source_->plan.length -= n;
+    if (source_->plan.length == 0) {
+        source_.reset(); // gives the connection back
+    }
+    since_failure_ += n;
+    if (since_failure_ >= progress) {
+        tries_.reset();
+    }
+}
+
+task<result<void>> range_stream::recover(fault why) {
+    source_.reset();
+    since_failure_ = 0;
+    const wish w(blob_, range_query::bytes(rest(), 0), priority_, until_);
+    why = why.in(w.to_string());
+    if (why.code() != errc::unavailable || !tries_.more()) {
+        co_return why;
+    }
+    const auto pause = tries_.next(std::chrono::milliseconds(0));
+    co_return co_await finder_.wait(pause, std::move(why), priority_.get(), until_);
+}
+
+task<result<std::size_t>> range_stream::take(std::span<std::byte> into) {
+    while (left() > 0) {
+        auto ready = co_await prepare();
+        if (!ready) {
+            co_return ready.error();
+        }
+        auto n = co_await receive(into);
+        if (n && *n > 0) {
+            co_return n;
+        }
+        if (!n) {
+            auto again = co_await recover(n.error());
+            if (!again) {
+                co_return again.error();
+            }
+        }
+    }
+    co_return std::size_t(0);
+}
+
+task<result<std::span<const std::byte>>> range_stream::next() {
+    if (slice_.empty() && left() > 0) {
+        slice_ = buffer(slice_size);
+    }
+    auto n = co_await take(slice_.span());
+    if (!n) {
+        co_return n.error();
+    }
+    co_return std::span<const std::byte>(slice_.data(), *n);
+}
+
+task<result<void>> range_stream::fill(std::span<std::byte> into) {
+    if (into.size() > left()) {
+        co_return fault(errc::invalid_argument, "more asked for than the range has left");
+    }
+    while (!into.empty()) {
+        auto n = co_await take(into);
+        if (!n) {
+            co_return n.error();
+        }
+        into = into.subspan(*n);
+    }
+    co_return result<void>();
+}
+
+} // namespace firstlight
