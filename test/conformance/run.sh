@@ -25,10 +25,11 @@ daemon=
 clean_up() {
     status=$?
     if [ -n "$daemon" ]; then
-        kill "$daemon" 2>/dev/null && wait "$daemon" || true
+        kill "$daemon" 2>/dev/null || true
+        wait "$daemon" || true
     fi
     # A case that failed may have left mounts.
-    grep -o " $work[^ ]*" /proc/self/mounts | sort -r | while read -r mounted; do
+    grep -o " ${work}[^ ]*" /proc/self/mounts | sort -r | while read -r mounted; do
         umount -l "$mounted" || true
     done
     if [ "$status" = 0 ]; then
