@@ -64,7 +64,8 @@ chunk_store::settings cache_core::settings_of(unsigned shard) const noexcept {
     s.limit = share * partitions_of(shard, shards.size());
     s.memory = options.memory_bytes / shards.size();
     s.pack_bytes = options.pack_bytes;
-    s.packs_per_partition = 2 * (share + options.pack_bytes - 1) / options.pack_bytes + 2;
+    const auto needed = (share + options.pack_bytes - 1) / options.pack_bytes;
+    s.packs_per_partition = 2 * needed + 2; // holes and the current one
     s.retry = options.store_retry;
     return s;
 }

@@ -409,6 +409,7 @@ task<bool> chunk_store::tidy() {
 
 // Evicts the little that keeps a pack, and with it a file and a descriptor, alive.
 task<void> chunk_store::retire(partition& p, unsigned number, std::uint32_t pack) {
+    const auto before = p.space.packs();
     std::vector<digest> ids;
     slice_clock turn;
     for (index::slot s = 0; s < index_.slots(); ++s) {
@@ -422,7 +423,7 @@ task<void> chunk_store::retire(partition& p, unsigned number, std::uint32_t pack
         }
     }
     metrics_.evictions.add(co_await discard(std::move(ids)));
-    if (p.space.packs() > settings_.packs_per_partition) {
+    if (p.space.packs() >= before) {
         p.tidy_at = clock::now() + tidy_rest; // somebody holds a part of it
     }
 }
