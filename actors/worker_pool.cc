@@ -1,10 +1,49 @@
 #include "actors/worker_pool.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <cassert>
 
 namespace firstlight {
+
+namespace {
+
+/// The processor prefers threads of higher lanes, and the shards, to this one while
+/// it works for a lower lane. A nice value in Linux is a thread's own.
+class thread_niceness {
+public:
+    void follow(lane l) {
+        if (may_change_ && nice_of(l) != now_) {
+            now_ = nice_of(l);
+            ::setpriority(PRIO_PROCESS, 0, base_ + now_);
+        }
+    }
+
+private:
+    static int nice_of(lane l) {
+        switch (l) {
+        case lane::demand:
+            return 0;
+        case lane::prefetch:
+            return 10; // a tenth of the weight
+        default:
+            return 15;
+        }
+    }
+    // Without CAP_SYS_NICE there is no way back, so then we never go. Tried upwards,
+    // from where there always is one.
+    static bool can_come_back(int base) {
+        return ::setpriority(PRIO_PROCESS, 0, base - 1) == 0 &&
+               ::setpriority(PRIO_PROCESS, 0, base) == 0;
+    }
+
+    const int base_ = ::getpriority(PRIO_PROCESS, 0);
+    const bool may_change_ = can_come_back(base_);
+    int now_ = 0;
+};
+
+} // namespace
 
 worker_pool::worker_pool(std::string name, unsigned threads)
   : size_(threads) {
@@ -67,6 +106,7 @@ std::optional<lane> worker_pool::next() const {
 }
 
 void worker_pool::serve() {
+    thread_niceness niceness;
     std::unique_lock hold(mutex_);
     while (true) {
         const auto l = next();
@@ -82,6 +122,7 @@ void worker_pool::serve() {
         const unsigned below = *l == lane::demand ? 0 : 1;
         busy_below_demand_ += below;
         hold.unlock();
+        niceness.follow(*l);
         work();
         hold.lock();
         busy_below_demand_ -= below;

@@ -23,7 +23,8 @@ namespace firstlight {
 /// Threads for what must not run on a shard: system calls that block (mount(2),
 /// fsync, SQLite, reads that miss the page cache) and decoding that takes longer
 /// than a slice. Lanes are served in strict order, and one thread is never lent
-/// to a lower lane, so that demand finds a free one.
+/// to a lower lane, so that demand finds a free one; where the process may raise
+/// its priority again (CAP_SYS_NICE), threads are nice while they work for one.
 ///
 /// Thread safety: `run` from any coroutine; `stop` once, from a foreign thread.
 class worker_pool {

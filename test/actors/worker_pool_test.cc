@@ -2,6 +2,7 @@
 #include "test/rig.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <stdexcept>
@@ -37,6 +38,11 @@ void release(std::atomic<bool>& open) {
     open.notify_all();
 }
 
+task<result<int>> niceness_in(worker_pool& pool, lane l) {
+    auto work = []() -> result<int> { return ::getpriority(PRIO_PROCESS, 0); };
+    co_return co_await pool.run(l, std::move(work));
+}
+
 } // namespace
 
 TEST_CASE_FIXTURE(two_shards, "pool work runs on a pool thread and its caller resumes at home") {
@@ -61,6 +67,19 @@ TEST_CASE_FIXTURE(two_shards, "demand finds a thread however much lower lanes ha
     release(open);
     for (auto& each : blocked) {
         CHECK(each.get().value() == 1);
+    }
+}
+
+TEST_CASE_FIXTURE(two_shards, "threads are nicer the lower the lane they work for") {
+    worker_pool pool("test", 2);
+    const int ours = ::getpriority(PRIO_PROCESS, 0);
+    const bool may_raise = ::setpriority(PRIO_PROCESS, 0, ours - 1) == 0;
+    ::setpriority(PRIO_PROCESS, 0, ours);
+    for (const auto& [l, nicer] :
+         {std::pair(lane::background, 15), {lane::demand, 0}, {lane::prefetch, 10}}) {
+        for (int i = 0; i < 4; ++i) { // on either thread
+            CHECK(run(niceness_in(pool, l)).value() == ours + (may_raise ? nicer : 0));
+        }
     }
 }
 
