@@ -10,14 +10,23 @@ namespace {
 
 constexpr std::string_view prefix = "sha256:";
 
-int nibble(char c) noexcept {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
+// The values of hexadecimal digits; 255 for what is none. A TOC has one for each
+// half byte of its digests.
+constexpr std::uint8_t no_digit = 255;
+constexpr auto nibbles = [] {
+    std::array<std::uint8_t, 256> values{};
+    values.fill(no_digit);
+    for (std::uint8_t i = 0; i < 10; ++i) {
+        values['0' + i] = i;
     }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
+    for (std::uint8_t i = 0; i < 6; ++i) {
+        values['a' + i] = 10 + i;
     }
-    return -1;
+    return values;
+}();
+
+std::uint8_t nibble(char c) noexcept {
+    return nibbles[static_cast<unsigned char>(c)];
 }
 
 void check(int ok) {
@@ -37,13 +46,15 @@ result<digest> digest::parse(std::string_view text) {
     }
     text.remove_prefix(prefix.size());
     digest parsed;
+    unsigned seen = 0;
     for (std::size_t i = 0; i < size; ++i) {
-        const int high = nibble(text[2 * i]);
-        const int low = nibble(text[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return refuse();
-        }
+        const unsigned high = nibble(text[2 * i]);
+        const unsigned low = nibble(text[2 * i + 1]);
+        seen |= high | low;
         parsed.raw_[i] = static_cast<std::byte>(high << 4 | low);
+    }
+    if (seen > 15) {
+        return refuse();
     }
     return parsed;
 }

@@ -19,6 +19,7 @@ struct toc_limits {
     std::uint32_t max_entries = 2'000'000;       // of the TOC, chunks among them
     std::uint64_t max_text_bytes = 512ULL << 20; // names, link targets and xattrs together
     std::uint32_t max_token_bytes = 1 << 20;     // one JSON string, number or run of blanks
+                                                 // of a TOC too long to be held whole
     std::uint32_t max_path_bytes = 4096;         // a name as the TOC gives it
 };
 

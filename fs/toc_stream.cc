@@ -1,11 +1,11 @@
 #include "fs/toc_stream.h"
 
-#include "actors/buffer.h"
-
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -18,9 +18,14 @@ namespace {
 
 constexpr std::size_t piece_size = 64 << 10;
 constexpr std::size_t tar_block = 512;
+constexpr std::size_t vector_bytes = 64; // the longest stride of a vector instruction
 
 fault corrupt_toc(std::string_view why) {
     return fault(errc::corrupt, std::string(why)).in("layer's TOC");
+}
+
+fault ends_early() {
+    return corrupt_toc("gzip stream is damaged or ends too early");
 }
 
 std::string_view field(std::string_view block, std::size_t offset, std::size_t size) {
@@ -55,7 +60,69 @@ bool sum_matches(std::string_view block) {
     return stated == sum;
 }
 
+// What the tar's first header says of the JSON's length.
+result<std::uint64_t> json_size(std::string_view header, std::uint64_t max_json_bytes) {
+    if (field(header, 0, 100) != "stargz.index.json" || !sum_matches(header)) {
+        return corrupt_toc("first file of the tar is not stargz.index.json");
+    }
+    const char type = header[156];
+    const auto size = octal(field(header, 124, 12));
+    if ((type != '0' && type != '\0') || !size) {
+        return corrupt_toc("stargz.index.json has no usable tar header");
+    }
+    if (*size > max_json_bytes) {
+        return fault(
+          errc::unsupported, "layer's TOC has " + std::to_string(*size) +
+                               " bytes of JSON, more than " + std::to_string(max_json_bytes));
+    }
+    return *size;
+}
+
+struct free_decompressor {
+    void operator()(libdeflate_decompressor* d) const noexcept { libdeflate_free_decompressor(d); }
+};
+
 } // namespace
+
+std::optional<toc_text>
+toc_text::inflate(std::span<const std::byte> member, std::uint64_t max_bytes) {
+    // RFC 1952, ISIZE: the length, modulo 2^32, at the member's end.
+    std::uint32_t stated = 0;
+    if (member.size() < sizeof stated) {
+        return std::nullopt;
+    }
+    std::memcpy(&stated, member.data() + member.size() - sizeof stated, sizeof stated);
+    if (stated < tar_block || stated > max_bytes) {
+        return std::nullopt;
+    }
+    const std::unique_ptr<libdeflate_decompressor, free_decompressor> decompressor(
+      libdeflate_alloc_decompressor());
+    if (!decompressor) {
+        throw std::bad_alloc();
+    }
+    buffer tar(stated + vector_bytes);
+    std::memset(tar.data() + stated, 0, vector_bytes);
+    std::size_t made = 0;
+    const auto outcome = libdeflate_gzip_decompress(
+      decompressor.get(), member.data(), member.size(), tar.data(), stated, &made);
+    if (outcome != LIBDEFLATE_SUCCESS || made != stated) {
+        return std::nullopt;
+    }
+    return toc_text(std::move(tar), stated);
+}
+
+result<std::span<char>> toc_text::json(std::uint64_t max_json_bytes) {
+    auto* const begin = reinterpret_cast<char*>(tar_.data());
+    const auto size = json_size(std::string_view(begin, tar_block), max_json_bytes);
+    if (!size) {
+        return size.error();
+    }
+    if (*size > size_ - tar_block) {
+        return ends_early();
+    }
+    begin[tar_block + *size] = '\0';
+    return std::span(begin + tar_block, *size);
+}
 
 struct toc_stream::inflater {
     explicit inflater(std::span<const std::byte> member)
@@ -98,43 +165,24 @@ toc_stream::toc_stream(std::span<const std::byte> member, std::uint64_t max_json
 
 toc_stream::~toc_stream() = default;
 
-result<void> toc_stream::read_tar_header() {
+result<std::uint64_t> toc_stream::begin() {
     const auto block = inflater_->take(tar_block);
     if (!block) {
         return corrupt_toc("is no gzip stream of a tar; the blob is damaged or its footer lies");
     }
-    const auto header = as_text(*block);
-    if (field(header, 0, 100) != "stargz.index.json" || !sum_matches(header)) {
-        return corrupt_toc("first file of the tar is not stargz.index.json");
-    }
-    const char type = header[156];
-    const auto size = octal(field(header, 124, 12));
-    if ((type != '0' && type != '\0') || !size) {
-        return corrupt_toc("stargz.index.json has no usable tar header");
-    }
-    if (*size > max_json_bytes_) {
-        return fault(
-          errc::unsupported, "layer's TOC has " + std::to_string(*size) +
-                               " bytes of JSON, more than " + std::to_string(max_json_bytes_));
-    }
-    left_ = *size;
-    return {};
+    auto size = json_size(as_text(*block), max_json_bytes_);
+    left_ = size ? *size : 0;
+    return size;
 }
 
 result<std::span<const std::byte>> toc_stream::next() {
-    if (!started_) {
-        started_ = true;
-        if (auto read = read_tar_header(); !read) {
-            return read.error();
-        }
-    }
     const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, piece_size));
     if (size == 0) {
         return std::span<const std::byte>();
     }
     const auto piece = inflater_->take(size);
     if (!piece) {
-        return corrupt_toc("gzip stream is damaged or ends too early");
+        return ends_early();
     }
     left_ -= size;
     hasher_.update(*piece);

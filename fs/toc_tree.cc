@@ -45,6 +45,8 @@ public:
     explicit components(std::string_view path)
       : left_(path) {}
 
+    /// The path is only the end of one, which has entered something.
+    void enter() noexcept { entered_ = true; }
     /// The next one; empty at the end.
     result<std::string_view> next() {
         while (!left_.empty()) {
@@ -167,7 +169,35 @@ result<toc_tree::node_id> toc_tree::child_of(node_id parent, std::string_view na
     return id;
 }
 
+// Entries of one directory mostly stand side by side, so the way to the last one's
+// parent is remembered.
 result<toc_tree::node_id> toc_tree::place(std::string_view path) {
+    const auto slash = path.substr(0, path.find_last_not_of('/') + 1).rfind('/');
+    if (slash == std::string_view::npos) {
+        return walk(path);
+    }
+    const auto parent = path.substr(0, slash);
+    if (parent != last_parent_ || last_parent_id_ == root) {
+        auto found = walk(parent);
+        if (!found) {
+            return found;
+        }
+        last_parent_ = parent;
+        last_parent_id_ = *found;
+    }
+    if (last_parent_id_ == root) { // then what follows may be "..", which is cleaned away
+        return walk(path);
+    }
+    components rest(path.substr(slash));
+    rest.enter();
+    const auto name = rest.next();
+    if (!name) {
+        return name.error();
+    }
+    return name->empty() ? result<node_id>(last_parent_id_) : child_of(last_parent_id_, *name);
+}
+
+result<toc_tree::node_id> toc_tree::walk(std::string_view path) {
     components parts(path);
     node_id at = root;
     while (true) {

@@ -104,6 +104,7 @@ private:
     };
 
     result<node_id> place(std::string_view path);
+    result<node_id> walk(std::string_view path);
     result<node_id> child_of(node_id parent, std::string_view name);
     result<text_ref> keep(std::string_view text);
     result<void> take_attributes(node& n, const toc_entry& entry);
@@ -131,7 +132,9 @@ private:
     boost::unordered_flat_set<node_id, hash, equal> by_name_;
     std::vector<std::uint32_t> first_child_; // of each node and the end: into children_
     std::vector<node_id> children_;
-    node_id last_ = no_node; // of the last entry that was no chunk
+    node_id last_ = no_node;        // of the last entry that was no chunk
+    std::string last_parent_;       // a path as the TOC gave it,
+    node_id last_parent_id_ = root; // and where it led to
 };
 
 } // namespace firstlight
