@@ -30,8 +30,9 @@ fault fault_of(sqlite3* db) {
 // survive a power failure; its own store syncs each transaction too.
 constexpr const char* settings = "PRAGMA locking_mode = EXCLUSIVE;"
                                  "PRAGMA journal_mode = WAL;"
-                                 "PRAGMA synchronous = FULL;"
+                                 "PRAGMA synchronous = FULL;" // see durable
                                  "PRAGMA foreign_keys = ON;";
+constexpr const char* durable = "PRAGMA synchronous = FULL";
 
 } // namespace
 
@@ -116,6 +117,10 @@ void database::migrate(std::span<const char* const> migrations) {
 
 void database::run(const std::string& sql) {
     attempt(sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr));
+}
+
+void database::be_durable() noexcept {
+    sqlite3_exec(db_.get(), durable, nullptr, nullptr, nullptr); // cannot fail outside of one
 }
 
 void database::attempt(int code) {
@@ -207,19 +212,25 @@ void database::statement::bind_null(int i) {
     }
 }
 
-database::transaction::transaction(database& db)
-  : db_(db) {
+database::transaction::transaction(database& db, kept when)
+  : db_(db)
+  , when_(when) {
+    if (when_ == kept::later) {
+        db_.prepare("PRAGMA synchronous = NORMAL").step(); // WAL: synced at a checkpoint only
+    }
     db_.prepare("BEGIN IMMEDIATE").step();
 }
 
 database::transaction::~transaction() {
-    if (done_) {
-        return;
-    }
     try {
-        db_.prepare("ROLLBACK").step();
+        if (!done_) {
+            db_.prepare("ROLLBACK").step();
+        }
     } catch (const database_failure&) {
         // SQLite has rolled back by itself, as it does when the disk is full.
+    }
+    if (when_ == kept::later) {
+        db_.be_durable();
     }
 }
 

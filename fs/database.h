@@ -47,7 +47,7 @@ R guarded(F work) {
 }
 
 /// One SQLite file, open for writing, and for nobody else. What a transaction
-/// committed survives power loss. One thread at a time.
+/// committed survives power loss, unless it says otherwise. One thread at a time.
 ///
 /// Everything here fails by database_failure: io_error, no_space, corrupt, or
 /// unavailable when another process has the file.
@@ -78,6 +78,7 @@ private:
     void migrate(std::span<const char* const> migrations);
     void run(const std::string& sql); // may hold several statements
     void attempt(int code);
+    void be_durable() noexcept;
 
     struct closer {
         void operator()(sqlite3* db) const noexcept;
@@ -139,7 +140,11 @@ private:
 
 class database::transaction {
 public:
-    explicit transaction(database& db);
+    enum class kept {
+        at_commit, // survives power loss from then on
+        later,     // may be lost with the power, as if it had not been, until another is kept
+    };
+    explicit transaction(database& db, kept when = kept::at_commit);
     ~transaction();
     transaction(const transaction&) = delete;
     transaction& operator=(const transaction&) = delete;
@@ -147,6 +152,7 @@ public:
 
 private:
     database& db_;
+    const kept when_;
     bool done_ = false;
 };
 

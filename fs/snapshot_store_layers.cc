@@ -24,7 +24,8 @@ result<std::uint32_t> snapshot_store::find_or_add_layer(
             fail(errc::invalid_argument, blob.to_string() + ": no blob is that large");
         }
         const std::int64_t now = std::chrono::system_clock::now().time_since_epoch() / 1ns;
-        database::transaction t(*db_);
+        // Without a snapshot it means nothing, and that one's transaction keeps both.
+        database::transaction t(*db_, database::transaction::kept::later);
         db_
           ->prepare("INSERT INTO layers (blob_digest, toc_digest, blob_size) VALUES (?, ?, ?)"
                     " ON CONFLICT DO NOTHING")
