@@ -190,6 +190,7 @@ void layer_manager::drop_stale_resolutions() {
 }
 
 void layer_manager::resolve_neighbours(const layer_source& source, const image_reference& image) {
+    drop_stale_resolutions();
     for (const auto& neighbour : source.neighbours) {
         if (resolving_.contains(neighbour)) {
             continue;
