@@ -24,7 +24,9 @@ struct fault_rig : net_rig {
 task<errc> stop_while_reading(fault_rig& rig) {
     auto opened = co_await rig.client->open(
       rig.at(rig.blob), byte_range(0, 100'000), lane::demand, deadline::after(5s));
-    REQUIRE(opened.has_value());
+    if (!opened) { // stopped before the answer's head came
+        co_return opened.error().code();
+    }
     auto stream = std::move(*opened);
     while (true) {
         auto part = co_await stream->next();
