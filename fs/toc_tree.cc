@@ -217,6 +217,7 @@ result<toc_tree::node_id> toc_tree::walk(std::string_view path) {
 }
 
 result<void> toc_tree::add(const toc_entry& entry) {
+    ++entries_;
     if (entry.type == kind::chunk) {
         if (last_ == no_node || nodes_[last_].type != kind::regular) {
             return bad_entry(entry, "is a chunk of no regular file");
@@ -239,6 +240,7 @@ result<void> toc_tree::add(const toc_entry& entry) {
     node fresh;
     fresh.parent = n.parent;
     fresh.name = n.name;
+    fresh.order = entries_;
     n = fresh;
     n.type = entry.type;
     if (auto taken = take_attributes(n, entry); !taken) {
@@ -469,11 +471,17 @@ result<void> toc_tree::end_chunks() {
 }
 
 result<void> toc_tree::resolve_links() {
-    std::vector<node_id> chain;
+    std::vector<node_id> links;
     for (node_id id = 0; id < nodes_.size(); ++id) {
-        if (nodes_[id].type != kind::hardlink) {
-            continue;
+        if (nodes_[id].type == kind::hardlink) {
+            links.push_back(id);
         }
+    }
+    std::sort(links.begin(), links.end(), [this](node_id a, node_id b) {
+        return nodes_[a].order < nodes_[b].order;
+    });
+    std::vector<node_id> chain;
+    for (const auto id : links) {
         chain.clear();
         auto target = resolve_link(id, chain);
         if (!target) {
@@ -482,7 +490,7 @@ result<void> toc_tree::resolve_links() {
         for (const auto link : chain) {
             nodes_[link].link = *target;
         }
-        if (*target < id) {
+        if (nodes_[*target].order < nodes_[id].order) {
             take_attributes_of_link(nodes_[*target], nodes_[id]);
         }
     }

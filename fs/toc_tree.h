@@ -55,8 +55,9 @@ public:
         std::uint32_t chunk_count = 0;
         std::uint32_t first_xattr = 0;
         std::uint32_t xattr_count = 0;
-        text_ref target;        // of a symlink, verbatim; of a hard link, a path
-        node_id link = no_node; // of a hard link after finish(): what it leads to
+        text_ref target;         // of a symlink, verbatim; of a hard link, a path
+        node_id link = no_node;  // of a hard link after finish(): what it leads to
+        std::uint32_t order = 0; // which entry of the TOC it is from
     };
 
     toc_tree(std::uint64_t payload_size, const toc_limits& limits);
@@ -133,6 +134,7 @@ private:
     std::vector<std::uint32_t> first_child_; // of each node and the end: into children_
     std::vector<node_id> children_;
     node_id last_ = no_node;        // of the last entry that was no chunk
+    std::uint32_t entries_ = 0;     // taken so far
     std::string last_parent_;       // a path as the TOC gave it,
     node_id last_parent_id_ = root; // and where it led to
 };

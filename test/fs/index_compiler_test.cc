@@ -181,6 +181,26 @@ TEST_CASE("hard links share an entry, wherever their target stands") {
     CHECK(i->size() == 4); // root, a, b, the file
 }
 
+TEST_CASE("of a file and its hard links the last header counts") {
+    const auto mode = [](std::string entries) {
+        auto builder = estargz_builder();
+        const auto i =
+          opened(builder.file("data", std::string(200, 'x')).edit_toc([&](std::string) {
+              return "{\"version\":1,\"entries\":[" + entries + "]}";
+          }));
+        return i->attributes(at(*i, "f")).mode & 07777;
+    };
+    const auto file = [](int bits) { return file_entry("f", ",\"mode\":" + std::to_string(bits)); };
+    const auto link = [](int bits) {
+        return R"({"name":"l","type":"hardlink","linkName":"f","mode":)" + std::to_string(bits) +
+               "}";
+    };
+    CHECK(mode(file(0640) + "," + link(0600)) == 0600);
+    CHECK(mode(link(0600) + "," + file(0640)) == 0640);
+    // A file that comes again stands where it came last.
+    CHECK(mode(file(0644) + "," + link(0600) + "," + file(0640)) == 0640);
+}
+
 TEST_CASE("hard links that lead nowhere are refused") {
     const auto link = [](const std::string& from, const std::string& to) {
         return R"({"name":")" + from + R"(","type":"hardlink","linkName":")" + to + R"("})";
