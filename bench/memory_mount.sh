@@ -5,7 +5,7 @@
 # shellcheck source=bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-daemon_quiet
+daemon_idle
 bench_begin
 resident() { # VmRSS or VmHWM of the daemon, in MB
     awk -v key="$1:" '$1 == key { printf "%.1f\n", $2 * 1024 / 1e6 }' "/proc/$(daemon_pid)/status"
@@ -19,6 +19,7 @@ for ((round = 0; round < BENCH_ROUNDS; round++)); do
     figure mount "$(prepare_time "$log")"
     figure mount-bytes "$(registry_bytes "$mark")"
     [[ $E2E_SNAPSHOTTER == firstlight ]] || continue
+    figure inside "$(metric '^firstlight_layer_open_seconds_sum' 1000)"
     rootfs_mount firstlight "$bench_image" "$work/tree"
     figure mounted "$(resident VmRSS)"
     find "$work/tree" -printf '%s\n' >/dev/null
@@ -34,7 +35,8 @@ done
 whole=$(image_bytes "$bench_image")
 table_head "an image of $(image_layers "$bench_image" | wc -l) layers, $(megabytes "$whole") MB" \
     firstlight reference
-table "mounting all layers over the link, ms" "$(figure_of mount)" –
+table "mounting all layers over the link, first Prepare to last answer, ms" "$(figure_of mount)" –
+table "of which in the snapshotter, ms" "$(figure_of inside)" –
 table "pull as the client sees it, s" "$(figure_of pull)" –
 table "MB fetched by it" "$(megabytes "$(figure_of mount-bytes)")" –
 table "resident memory, nothing mounted, MB" "$(figure_of idle)" –

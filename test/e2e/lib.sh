@@ -404,9 +404,11 @@ $daemon_config_tables
 TOML
 }
 
+# Nothing is fetched before somebody reads.
+daemon_idle() { daemon_config_top+=$'noprefetch = true\nno_background_fetch = true\n'; }
 # Only what is read is fetched: for tests that count requests.
 daemon_quiet() {
-    daemon_config_top+=$'noprefetch = true\nno_background_fetch = true\n'
+    daemon_idle
     daemon_config_tables+=$'[read]\nreadahead_bytes = 0\n'
 }
 
