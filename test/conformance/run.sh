@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs containerd's snapshotter suite against a daemon that this script starts.
 #
-#     run.sh SNAPSHOTD       starts `SNAPSHOTD SOCKET ROOT` on an empty root
+#     run.sh FIRSTLIGHTD     starts it on an empty root
 #     run.sh --socket PATH   uses a daemon that runs already
 #
 # FIRSTLIGHT_TEST_DIR: a directory on a disk on which overlayfs works (default /var/tmp).
@@ -50,8 +50,11 @@ umount "$work/merged"
 if [ "${1:-}" = --socket ]; then
     socket=$2
 else
-    socket=$work/run/snapshotd.sock
-    "$1" "$socket" "$work/root" 2>"$work/snapshotd.log" &
+    [ -e /dev/fuse ] || skip "needs /dev/fuse"
+    socket=$work/run/firstlightd.sock
+    : >"$work/firstlightd.toml"
+    "$1" --config "$work/firstlightd.toml" --address "$socket" --root "$work/root" \
+        2>"$work/firstlightd.log" &
     daemon=$!
 fi
 
@@ -65,7 +68,7 @@ tries=0
 while ! [ -S "$socket" ]; do
     tries=$((tries + 1))
     if [ "$tries" -gt 100 ] || { [ -n "$daemon" ] && ! kill -0 "$daemon" 2>/dev/null; }; then
-        cat "$work/snapshotd.log"
+        cat "$work/firstlightd.log"
         echo "the daemon does not listen on $socket"
         exit 1
     fi
@@ -77,7 +80,7 @@ mkdir "$work/tmp"
 if ! TMPDIR=$work/tmp FIRSTLIGHT_SOCKET=$socket "$work/conformance" -test.root -test.v \
     >"$work/suite.log" 2>&1; then
     cat "$work/suite.log"
-    [ -z "$daemon" ] || cat "$work/snapshotd.log"
+    [ -z "$daemon" ] || cat "$work/firstlightd.log"
     exit 1
 fi
 grep -E '^ *--- ' "$work/suite.log"
