@@ -191,7 +191,7 @@ void chunk_store::settle(std::vector<write_order>& orders, std::size_t written) 
             failed.record = r;
             failed.recorded = false;
             failed.hole = p.space.release(o.at, r.size);
-            rubbish_.push_back(std::move(failed));
+            rubbish_.push_back(failed);
             metrics_.not_stored.add(unsaved_.put_back(std::move(o.content)));
             continue;
         }

@@ -214,7 +214,7 @@ result<void> fuse_session_host::clone_device() {
         }
         auto master = static_cast<std::uint32_t>(device_);
         if (::ioctl(clone, FUSE_DEV_IOC_CLONE, &master) != 0) {
-            const auto refused = errno_fault(errno, "clone the FUSE device");
+            auto refused = errno_fault(errno, "clone the FUSE device");
             ::close(clone);
             return refused;
         }
@@ -222,7 +222,7 @@ result<void> fuse_session_host::clone_device() {
         epoll_event interest{};
         interest.events = EPOLLIN | EPOLLEXCLUSIVE;
         if (waiter < 0 || ::epoll_ctl(waiter, EPOLL_CTL_ADD, clone, &interest) != 0) {
-            const auto refused = errno_fault(errno, "epoll on a FUSE device");
+            auto refused = errno_fault(errno, "epoll on a FUSE device");
             ::close(clone);
             return refused;
         }

@@ -88,7 +88,7 @@ bool holds(const snapshot_filter::condition& c, const snapshot_info& info) {
     case filter_operator::matches:
         break;
     }
-    return c.pattern->ok() && re2::RE2::PartialMatch(text, *c.pattern);
+    return c.pattern->ok() && re2::RE2::PartialMatch({text.data(), text.size()}, *c.pattern);
 }
 
 } // namespace

@@ -671,7 +671,8 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
         return std::nullopt;
     }
     const std::int64_t days = chrono::sys_days(date).time_since_epoch().count();
-    return days * 86400 + hour * 3600 + minute * 60 + second - *east;
+    const std::int64_t minutes = hour * 60 + minute;
+    return days * 86400 + minutes * 60 + second - *east;
 }
 
 } // namespace firstlight

@@ -12,7 +12,7 @@ namespace {
 
 // Deep nesting would overflow the stack of RapidJSON's recursive parser.
 constexpr unsigned parse_flags = rapidjson::kParseIterativeFlag;
-constexpr std::int64_t longest_lifetime = 366 * 24 * 3600;
+constexpr std::int64_t longest_lifetime = 366 * 24 * std::int64_t{3600};
 
 std::string text_of(const rapidjson::Value& object, const char* name) {
     const auto found = object.FindMember(name);

@@ -13,8 +13,7 @@ constexpr std::size_t most_names = 1024;
 } // namespace
 
 host_resolver::host_resolver(shard& home)
-  : home_(home)
-  , resolver_(home.on(lane::demand))
+  : resolver_(home.on(lane::demand))
   , lookups_(home) {
 }
 

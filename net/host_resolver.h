@@ -49,7 +49,6 @@ private:
     task<void> look_up(std::string name, std::shared_ptr<flight> mine);
     void remember(const std::string& name, const addresses& found);
 
-    shard& home_;
     asio::ip::tcp::resolver resolver_;
     std::unordered_map<std::string, entry> known_;
     std::unordered_map<std::string, std::shared_ptr<flight>> flights_;
