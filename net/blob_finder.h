@@ -26,7 +26,7 @@ class wish {
 public:
     wish(blob_address b, range_query q, request_lane l, deadline d)
       : blob(std::move(b))
-      , query(std::move(q))
+      , query(q)
       , priority(std::move(l))
       , until(d) {}
 
