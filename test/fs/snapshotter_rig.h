@@ -26,7 +26,7 @@ public:
         snapshotter snapshots;
 
         explicit process(const std::string& root)
-          : store(rt.io(), std::move(*snapshot_store::open(root + "/metadata.sqlite")))
+          : store(rt.io(), snapshot_store::open(root + "/metadata.sqlite").value())
           , snapshots(rt.at(0), rt.io(), store, layers, counts, {root, {}}) {
             rt.start();
         }
