@@ -10,6 +10,13 @@ namespace {
 constexpr std::chrono::seconds time_to_live{30};
 constexpr std::size_t most_names = 1024;
 
+host_resolver::addresses loopback() {
+    host_resolver::addresses both;
+    both.emplace_back(asio::ip::address_v4::loopback());
+    both.emplace_back(asio::ip::address_v6::loopback());
+    return both;
+}
+
 } // namespace
 
 host_resolver::host_resolver(shard& home)
@@ -22,6 +29,9 @@ task<result<host_resolver::addresses>> host_resolver::resolve(std::string name, 
     const auto literal = asio::ip::make_address(name, not_an_address);
     if (!not_an_address) {
         co_return addresses(1, literal);
+    }
+    if (name == "localhost") { // RFC 6761, section 6.3: also without /etc/hosts
+        co_return loopback();
     }
     const auto hit = known_.find(name);
     if (hit != known_.end() && std::chrono::steady_clock::now() < hit->second.fresh_until) {

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <tuple>
 
@@ -179,6 +180,8 @@ task<error_code> reach(
                 co_return beast::error::timeout;
             }
             const tcp::endpoint to(address, port);
+            error_code ignored;
+            stream.socket().close(ignored); // what failed before may be of another family
             stream.expires_at(patient ? d.at() : d.within(brief).at());
             const auto [failed] = co_await stream.async_connect(to, quietly);
             last = failed;
@@ -279,6 +282,16 @@ public:
         return healthy_ && finished_ && keep_ && !aborted_ && buffer_.size() == 0;
     }
     bool alive() noexcept;
+    void limit_receive_window(std::size_t bytes) noexcept {
+        if (bytes != window_) {
+            window_ = bytes;
+            const int clamp =
+              bytes == 0 ? std::numeric_limits<int>::max() : static_cast<int>(bytes);
+            ::setsockopt(
+              channel_->tcp().socket().native_handle(), IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp,
+              sizeof clamp);
+        }
+    }
     void abort() noexcept {
         aborted_ = true;
         channel_->tcp().cancel();
@@ -303,6 +316,7 @@ private:
     bool finished_ = true; // the body has been read to its end
     bool keep_ = true;     // the server will take another request
     bool aborted_ = false;
+    std::size_t window_ = 0; // 0: not limited
 };
 
 task<result<void>> http_stream::exchange_state::connect(
@@ -471,6 +485,10 @@ task<result<http_head>> http_stream::exchange(http_request request, deadline d) 
 
 task<result<std::size_t>> http_stream::read_some(std::span<std::byte> into, deadline d) {
     return state_->read_some(into, d);
+}
+
+void http_stream::limit_receive_window(std::size_t bytes) noexcept {
+    state_->limit_receive_window(bytes);
 }
 
 bool http_stream::silent() const noexcept {

@@ -15,6 +15,16 @@
 
 set -euo pipefail
 
+# runc turns / private, which must be a mount point for that. The root of a chroot is
+# none: then the script starts again in a mount namespace of its own, where it is.
+if ((EUID == 0)) && ! grep -q '^[0-9]* [0-9]* [^ ]* [^ ]* / ' /proc/self/mountinfo; then
+    mkdir -p /run/firstlight-e2e-root
+    # shellcheck disable=SC2016 # for the inner shell
+    exec unshare --mount --propagation private "$BASH" -c \
+        'mount --rbind / "$0" && cd "$0" && exec chroot . "$@"' \
+        /run/firstlight-e2e-root "$BASH" "$(realpath "$0")" "$@"
+fi
+
 e2e_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 e2e_root=$(cd "$e2e_here/../.." && pwd)
 : "${FIRSTLIGHT_E2E_DIR:=/var/tmp/firstlight-e2e}"
@@ -35,6 +45,9 @@ link_host=
 metrics_host=
 # ctr takes the config directory of the user otherwise.
 export OTEL_TRACES_EXPORTER=none
+# fsconfig(2), which newer util-linux mounts by, takes no option of more than 256 bytes;
+# a long list of layers is one.
+export LIBMOUNT_FORCE_MOUNT2=always
 
 # --- results ---------------------------------------------------------------
 
