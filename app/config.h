@@ -66,7 +66,11 @@ struct config {
 
     struct background_section {
         bool enabled = true;
-        unsigned max_concurrency = 2; // layers fetched at once
+        unsigned max_concurrency = 2; // ranges fetched at once, of all layers
+        /// Compressed bytes that one request asks for.
+        std::uint64_t request_bytes = 4ULL << 20;
+        /// Of all hosts together; 0: what the link gives and readers leave.
+        std::uint64_t bytes_per_second = 0;
     } background;
 
     struct verification_section {

@@ -215,6 +215,9 @@ void read_data_path(config_section& top, config& to) {
     config_section read(top.table("read"), "read", top.findings());
     duration(read, "deadline_sec", year_sec, to.read.deadline); // over fetching_timeout_sec
     plain_number(read, "readahead_bytes", unlimited, to.read.readahead_bytes);
+    config_section background(top.table("background"), "background", top.findings());
+    number(background, "request_bytes", unlimited, to.background.request_bytes);
+    plain_number(background, "bytes_per_second", unlimited, to.background.bytes_per_second);
 }
 
 } // namespace

@@ -8,6 +8,7 @@
 #include "cache/chunk_cache.h"
 #include "fs/fuse_operations.h"
 #include "fs/fuse_session.h"
+#include "fs/layer_filler.h"
 #include "fs/layer_manager.h"
 #include "fs/layer_reader.h"
 #include "fs/overlay_probe.h"
@@ -155,6 +156,7 @@ private:
     std::optional<layer_table> layers_;
     std::vector<std::unique_ptr<chunk_fetcher>> fetchers_;
     std::optional<layer_reader> reader_;
+    std::optional<layer_filler> filler_;
     std::optional<fuse_operations> operations_;
     std::unique_ptr<fuse_session_host> fuse_;
 
@@ -189,8 +191,9 @@ result<void> daemon::parts::prepare_disk() {
 void daemon::parts::build_registry() {
     credentials_.emplace(settings_.registry, runtime_.io());
     net_metrics_.emplace(metrics_);
-    hub_.emplace(
-      runtime_.at(0), to_registry_config(settings_.registry), *credentials_, *net_metrics_);
+    auto registries = to_registry_config(settings_.registry);
+    registries.background_bytes_per_second = settings_.background.bytes_per_second;
+    hub_.emplace(runtime_.at(0), std::move(registries), *credentials_, *net_metrics_);
 }
 
 void daemon::parts::build_layers(index_store indexes) {
@@ -214,6 +217,10 @@ void daemon::parts::build_layers(index_store indexes) {
     layer_reader::options reading;
     reading.read_ahead_most = settings_.read.readahead_bytes;
     reader_.emplace(runtime_, *cache_, fetchers_, reading);
+    layer_filler::options filling;
+    filling.background_at_once = std::max(1U, settings_.background.max_concurrency);
+    filling.background_stretch = settings_.background.request_bytes;
+    filler_.emplace(runtime_, fetchers_, *fs_metrics_, filling);
     fuse_operations::options shown;
     shown.attr_timeout = settings_.fuse.attr_timeout;
     shown.entry_timeout = settings_.fuse.entry_timeout;
@@ -260,10 +267,9 @@ result<void> daemon::parts::start() {
     managing.prefetch = settings_.prefetch.enabled;
     managing.prefetch_bytes = settings_.prefetch.bytes;
     managing.background_fetch = settings_.background.enabled;
-    managing.background_layers = settings_.background.max_concurrency;
     auto forget = [this](const std::string& name) { return fuse_->forget_name(name); };
     manager_.emplace(
-      runtime_, *layers_, *store_, *indexes, services_, fetchers_, *errors_, *fs_metrics_, forget,
+      runtime_, *layers_, *store_, *indexes, services_, *filler_, *errors_, *fs_metrics_, forget,
       managing);
     snapshotter::options snapshots;
     snapshots.root = settings_.root;

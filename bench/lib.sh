@@ -10,6 +10,7 @@ bench_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${BENCH_TAG:=esgz}"
 : "${BENCH_DELAY_MS:=5}"   # one way: a round trip of 10 ms
 : "${BENCH_RATE_MBIT:=200}"
+: "${BENCH_OPTIMIZED:=0}"  # 1: start.sh also with an image optimised for each program
 # E2E_SNAPSHOTTER=overlayfs compares overlayfs with itself, to try the scripts.
 
 bench_image=
@@ -44,6 +45,21 @@ bench_cold() {
     drop_caches 3
     find "$work/registry" -name data -exec cat {} + >/dev/null
     [[ $1 != firstlight ]] || daemon_start
+}
+
+# bench_optimized TAG WORD...: the image, its layers reordered for what this command line
+# reads, as demo:TAG in the registry.
+bench_optimized() {
+    local tag=$1 args
+    shift
+    args=$("$e2e_python" -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
+    say "optimising the image for: $*" >&2
+    ctr image pull --plain-http "$(ref plain)" >/dev/null
+    ctr_remote image optimize --oci --period 5 --entrypoint '[]' --args "$args" \
+        "$(ref plain)" "$(ref "$tag")" >"$work/optimize.log" 2>&1 ||
+        { tail -n 5 "$work/optimize.log" >&2; fail "optimising the image for $*"; }
+    ctr image push --plain-http "$(ref "$tag")" >/dev/null
+    ctr image rm --sync "$(ref "$tag")" "$(ref plain)" >/dev/null
 }
 
 # figure NAME VALUE: one more measurement; figure_of NAME: their median.

@@ -186,11 +186,11 @@ task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
     co_return handles;
 }
 
-task<void> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l) {
+task<bool> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l) {
     const auto asked = with_stream_mates(*source, wanted);
     auto found = co_await cache_.lookup(keys_of(*source, asked), l);
     if (!found) {
-        co_return;
+        co_return false;
     }
     std::vector<piece> missing;
     for (std::size_t i = 0; i < asked.size(); ++i) {
@@ -199,11 +199,15 @@ task<void> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> w
               asked[i], source->toc().all_chunks()[asked[i]], (*found)[i].take_ticket());
         }
     }
+    bool all_there = true;
     for (const auto& r : begin(source, std::move(missing), l)) {
         while (r->settled < r->pieces.size()) {
             co_await r->changed.wait();
         }
+        const auto failed = [](const piece& p) { return !*p.outcome; };
+        all_there = all_there && std::ranges::none_of(r->pieces, failed);
     }
+    co_return all_there;
 }
 
 // Sorts what is missing into runs and starts a fetch for each.
@@ -257,9 +261,10 @@ task<void> chunk_fetcher::fill(layer_ptr source, std::shared_ptr<run> r, lane l)
 task<result<void>>
 chunk_fetcher::fetch(layer_ptr source, std::shared_ptr<run> r, lane l, deadline patience) {
     fault last(errc::unavailable, "the layer has no source");
+    const request_lane priority(l, [r, l] { return r->urgency(l); });
     for (const auto& from : source->sources()) {
         const byte_range range(r->pieces[r->received].record.blob_offset, r->end());
-        auto stream = co_await registry_.open(from, range, r->urgency(l), patience);
+        auto stream = co_await registry_.open(from, range, priority, patience);
         if (!stream) {
             last = stream.error();
             continue;
@@ -281,7 +286,6 @@ task<result<void>> chunk_fetcher::receive(
         const auto next = r->stream_end(first);
         const auto& record = r->pieces[first].record;
         buffer compressed(record.compressed_end - record.blob_offset);
-        from.set_lane(r->urgency(l));
         auto filled = co_await from.fill(compressed.span());
         if (!filled) {
             co_return filled.error();

@@ -39,9 +39,9 @@ public:
     get(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
 
     /// Has what is missing of `wanted` fetched in lane `l`, and returns when that is
-    /// done; chunks that somebody else is fetching are left to him. A failure is
-    /// nobody's loss: whoever reads the chunk will try again.
-    task<void> prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l);
+    /// done; chunks that somebody else is fetching are left to him. False if some could
+    /// not be had: nobody's loss, who reads them will try again.
+    task<bool> prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l);
 
     /// Waits for the fetches of this shard. After the registry client's stop.
     task<void> stop() { return fills_.stop(); }

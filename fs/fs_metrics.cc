@@ -19,6 +19,8 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_chunks_corrupt_total", "Chunks whose bytes did not match their digest."))
   , layers_mounted(
       all.add_counter("firstlight_layers_mounted_total", "Layers mounted without a download."))
+  , layers_complete(all.add_counter(
+      "firstlight_layers_complete_total", "Layers whose chunks have all been fetched."))
   , wait(all.add_histogram(
       "firstlight_read_wait", "Duration of reads that had to wait, arrival to reply."))
   , open_layer(all.add_histogram(

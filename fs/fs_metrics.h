@@ -16,8 +16,9 @@ struct fs_metrics {
     counter& bytes_fetched;  // compressed bytes of those
     counter& chunks_corrupt; // did not match their digest
     counter& layers_mounted; // lazily
-    histogram& wait;         // of reads_waited, arrival to reply
-    histogram& open_layer;   // Prepare's part that makes a layer readable
+    counter& layers_complete;
+    histogram& wait;       // of reads_waited, arrival to reply
+    histogram& open_layer; // Prepare's part that makes a layer readable
 };
 
 } // namespace firstlight

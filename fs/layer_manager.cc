@@ -12,10 +12,6 @@ namespace {
 constexpr auto resolve_patience = std::chrono::seconds(30);
 constexpr auto warm_patience = std::chrono::seconds(10);
 constexpr std::size_t warm_connections = 2; // on each shard: a read and its look-ahead
-// Compressed bytes asked of a shard at once when a layer is fetched ahead.
-constexpr std::uint64_t stretch = 4 << 20;
-constexpr auto quiet_for = std::chrono::seconds(1);
-constexpr unsigned stretches_ahead = 2; // under way at a time, on different shards
 
 lazy_layer as_overlay_needs(const layer& l) {
     const auto root = l.toc().attributes(0);
@@ -27,25 +23,18 @@ task<result<void>> warm_on(registry_client& registry, blob_address blob) {
     co_return result<void>();
 }
 
-task<result<void>>
-prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane la) {
-    co_await fetcher.prefetch(std::move(l), std::move(chunks), la);
-    co_return result<void>();
-}
-
 } // namespace
 
 layer_manager::layer_manager(
   runtime& shards, layer_table& layers, store_writer& store, index_store indexes,
-  std::vector<std::unique_ptr<layer_services>>& services,
-  std::vector<std::unique_ptr<chunk_fetcher>>& fetchers, layer_errors& errors, fs_metrics& counted,
-  forget_directory forget, options o)
+  std::vector<std::unique_ptr<layer_services>>& services, layer_filler& filler,
+  layer_errors& errors, fs_metrics& counted, forget_directory forget, options o)
   : shards_(shards)
   , layers_(layers)
   , store_(store)
   , indexes_(std::move(indexes))
   , services_(services)
-  , fetchers_(fetchers)
+  , filler_(filler)
   , errors_(errors)
   , counted_(counted)
   , forget_(std::move(forget))
@@ -56,8 +45,8 @@ layer_manager::layer_manager(
 layer_manager::~layer_manager() = default;
 
 task<void> layer_manager::stop() {
-    fill_done_.notify_all();
     co_await tasks_.stop();
+    co_await filler_.stop();
 }
 
 std::string layer_manager::directory(std::uint32_t number) const {
@@ -261,6 +250,7 @@ task<result<layer_ptr>> layer_manager::enter(
 task<void> layer_manager::close(std::uint32_t number) {
     fetched_.erase(number);
     followed_up_.erase(number);
+    filler_.forget(number);
     errors_.forget(number);
     auto gone = co_await layers_.remove(number);
     auto forget = [this, number]() -> result<void> { return forget_(std::to_string(number)); };
@@ -317,6 +307,9 @@ task<result<void>> layer_manager::restore_one(layer_record record) {
     if (stored) {
         auto entered = co_await enter(
           record.number, record.blob, record.blob_size, stored->toc(), std::move(sources));
+        if (entered && !(*entered)->sources().empty()) {
+            filler_.fill(*entered, 0, options_.background_fetch);
+        }
         co_return entered ? result<void>() : result<void>(entered.error());
     }
     if (sources.empty()) {
@@ -332,7 +325,11 @@ task<void> layer_manager::resolve_again(layer_record record, std::vector<blob_ad
     auto resolved = co_await resolve(
       sources.front(), record.toc, lane::demand, deadline::after(resolve_patience));
     if (resolved) {
-        co_await enter(record.number, record.blob, record.blob_size, resolved->toc(), sources);
+        auto entered =
+          co_await enter(record.number, record.blob, record.blob_size, resolved->toc(), sources);
+        if (entered) {
+            filler_.fill(*entered, 0, options_.background_fetch);
+        }
         co_return;
     }
     log::error(
@@ -347,9 +344,12 @@ void layer_manager::follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch
         return;
     }
     tasks_.spawn("warm", lane::prefetch, [this, l](std::stop_token) { return warm(l); });
-    tasks_.spawn("fill", lane::prefetch, [this, l, prefetch_wish](std::stop_token stop) {
-        return fill(l, prefetch_wish, std::move(stop));
-    });
+    const auto& toc = l->toc();
+    std::uint64_t ahead = 0;
+    if (options_.prefetch && !toc.no_prefetch()) {
+        ahead = toc.prefetch_end().value_or(prefetch_wish.value_or(options_.prefetch_bytes));
+    }
+    filler_.fill(l, ahead, options_.background_fetch);
 }
 
 task<void> layer_manager::warm(layer_ptr l) {
@@ -357,83 +357,6 @@ task<void> layer_manager::warm(layer_ptr l) {
         auto& registry = *services_[id]->registry;
         auto work = [&registry, blob = l->sources().front()] { return warm_on(registry, blob); };
         co_await call_on(shards_.at(id), lane::prefetch, std::move(work));
-    }
-}
-
-task<void>
-layer_manager::fill(layer_ptr l, std::optional<std::uint64_t> prefetch_wish, std::stop_token stop) {
-    const auto& toc = l->toc();
-    if (options_.prefetch && !toc.no_prefetch()) {
-        const auto end =
-          toc.prefetch_end().value_or(prefetch_wish.value_or(options_.prefetch_bytes));
-        co_await fetch_range(l, end, lane::prefetch, stop);
-    }
-    if (!options_.background_fetch) {
-        co_return;
-    }
-    while (filling_ >= options_.background_layers && !stop.stop_requested()) {
-        co_await fill_done_.wait();
-    }
-    ++filling_;
-    co_await fetch_range(l, toc.payload_size(), lane::background, stop);
-    --filling_;
-    fill_done_.notify_one();
-}
-
-// Fetches the chunks that begin before `end`, in the order of the blob, a stretch
-// at a time, each on the next shard.
-task<void>
-layer_manager::fetch_range(layer_ptr l, std::uint64_t end, lane la, std::stop_token stop) {
-    const auto order = l->toc().by_offset();
-    const auto all = l->toc().all_chunks();
-    const auto p = std::make_shared<progress>();
-    std::size_t i = 0;
-    while (i < order.size() && all[order[i]].blob_offset < end && layers_.find(l->number())) {
-        std::vector<std::uint32_t> chunks;
-        const auto begin = all[order[i]].blob_offset;
-        while (i < order.size() && all[order[i]].blob_offset < end &&
-               (chunks.empty() || all[order[i]].compressed_end - begin <= stretch)) {
-            chunks.push_back(order[i++]);
-        }
-        if (la == lane::background) {
-            co_await quiet_moment(stop);
-        }
-        while (p->under_way >= stretches_ahead) {
-            co_await p->changed.wait();
-        }
-        if (stop.stop_requested()) {
-            break;
-        }
-        ++p->under_way;
-        tasks_.spawn("fetch ahead", la, [this, l, chunks, la, p](std::stop_token) {
-            return fetch_stretch(l, chunks, la, p);
-        });
-    }
-    while (p->under_way > 0) {
-        co_await p->changed.wait();
-    }
-}
-
-task<void> layer_manager::fetch_stretch(
-  layer_ptr l, std::vector<std::uint32_t> chunks, lane la, std::shared_ptr<progress> p) {
-    auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
-    auto work = [&fetcher, l, chunks, la] { return prefetch_on(fetcher, l, chunks, la); };
-    co_await call_on(fetcher.home(), la, std::move(work));
-    --p->under_way;
-    p->changed.notify_all();
-}
-
-// The background gives way to readers that have to wait: it goes on once nobody
-// has had to for a second.
-task<void> layer_manager::quiet_moment(std::stop_token stop) {
-    auto before = counted_.reads_waited.value();
-    while (true) {
-        auto slept = co_await sleep_for(quiet_for, stop);
-        const auto now = counted_.reads_waited.value();
-        if (!slept || now == before) {
-            co_return;
-        }
-        before = now;
     }
 }
 

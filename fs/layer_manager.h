@@ -7,6 +7,7 @@
 #include "fs/fs_metrics.h"
 #include "fs/index_store.h"
 #include "fs/layer_errors.h"
+#include "fs/layer_filler.h"
 #include "fs/layer_provider.h"
 #include "fs/layer_resolver.h"
 #include "fs/layer_source.h"
@@ -53,7 +54,6 @@ public:
         bool prefetch = true;
         std::uint64_t prefetch_bytes = 0; // of layers with neither landmark nor label
         bool background_fetch = true;
-        unsigned background_layers = 2;         // downloaded at once
         std::uint64_t index_bytes = 1ULL << 30; // of stored indexes nobody uses
     };
     /// Makes the kernel forget a layer's directory; blocks, so it runs in the io pool.
@@ -61,9 +61,8 @@ public:
 
     layer_manager(
       runtime& shards, layer_table& layers, store_writer& store, index_store indexes,
-      std::vector<std::unique_ptr<layer_services>>& services,
-      std::vector<std::unique_ptr<chunk_fetcher>>& fetchers, layer_errors& errors,
-      fs_metrics& counted, forget_directory forget, options o);
+      std::vector<std::unique_ptr<layer_services>>& services, layer_filler& filler,
+      layer_errors& errors, fs_metrics& counted, forget_directory forget, options o);
     ~layer_manager() override;
 
     /// Mounts again, from their stored indexes alone, the layers that snapshots
@@ -85,11 +84,6 @@ private:
         deadline::clock::time_point until;
     };
 
-    struct progress { // of fetching a layer ahead
-        unsigned under_way = 0;
-        event changed;
-    };
-
     result<void> may_mount(const layer_source& source) const;
     task<result<resolved_layer>> known(digest toc);
     task<result<resolved_layer>>
@@ -107,11 +101,6 @@ private:
     task<result<void>> restore_one(layer_record record);
     task<void> resolve_again(layer_record record, std::vector<blob_address> sources);
     void follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch_wish);
-    task<void> fill(layer_ptr l, std::optional<std::uint64_t> prefetch_wish, std::stop_token stop);
-    task<void> fetch_range(layer_ptr l, std::uint64_t end, lane la, std::stop_token stop);
-    task<void> fetch_stretch(
-      layer_ptr l, std::vector<std::uint32_t> chunks, lane la, std::shared_ptr<progress> p);
-    task<void> quiet_moment(std::stop_token stop);
     task<void> warm(layer_ptr l);
 
     runtime& shards_;
@@ -119,17 +108,14 @@ private:
     store_writer& store_;
     const index_store indexes_;
     std::vector<std::unique_ptr<layer_services>>& services_; // by shard id
-    std::vector<std::unique_ptr<chunk_fetcher>>& fetchers_;  // by shard id
+    layer_filler& filler_;
     layer_errors& errors_;
     fs_metrics& counted_;
     const forget_directory forget_;
     const options options_;
     std::map<digest, std::shared_ptr<resolution>> resolving_;   // by blob
     std::map<std::uint32_t, std::shared_ptr<counter>> fetched_; // by layer number
-    std::set<std::uint32_t> followed_up_;                       // layers that fill() was begun for
-    unsigned next_fetcher_ = 0;
-    unsigned filling_ = 0; // layers being downloaded in the background
-    event fill_done_;
+    std::set<std::uint32_t> followed_up_;                       // layers
     background_tasks tasks_;
 };
 

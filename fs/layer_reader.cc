@@ -203,9 +203,10 @@ void layer_reader::look_ahead(const layer_ptr& l, std::uint32_t last_chunk) {
         return;
     }
     auto& fetcher = *fetchers_[shard::current()->id()];
-    local.tasks.spawn("look ahead", lane::prefetch, [&fetcher, l, next](std::stop_token) {
-        return fetcher.prefetch(l, next, lane::prefetch);
-    });
+    local.tasks.spawn(
+      "look ahead", lane::prefetch, [&fetcher, l, next](std::stop_token) -> task<void> {
+          (void)co_await fetcher.prefetch(l, next, lane::prefetch);
+      });
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include "net/connection_pool.h"
 #include "net/endpoint.h"
 #include "net/http_call.h"
+#include "net/link_gate.h"
 #include "net/range_query.h"
 #include "net/registry_hub.h"
 #include "net/request_lane.h"
@@ -70,6 +71,8 @@ public:
     const registry_config& config() const noexcept { return hub_.config(); }
     const trust_store& trust() const noexcept { return hub_.trust(); }
     net_metrics& metrics() noexcept { return hub_.metrics(); }
+    link_gate& gate() noexcept { return gate_; }
+    std::stop_token stopping() const noexcept { return stop_.get_token(); }
     backoff retries() noexcept { return {hub_.config(), random_}; }
     /// Waits before a retry. stopping; `why` itself if `d` comes sooner.
     task<result<void>> wait(std::chrono::milliseconds pause, fault why, lane l, deadline d);
@@ -111,6 +114,7 @@ private:
 
     registry_hub& hub_;
     connection_pool connections_;
+    link_gate gate_;
     std::minstd_rand random_;
     std::stop_source stop_;
     std::unordered_map<std::string, endpoints> endpoints_; // by registry

@@ -50,6 +50,10 @@ public:
     /// Body bytes straight into `into`, as many as there are; 0 at the body's end.
     task<result<std::size_t>> read_some(std::span<std::byte> into, deadline d);
 
+    /// Lets the server have at most `bytes` under way to us; 0: what the kernel thinks
+    /// right. Takes effect as what is under way arrives.
+    void limit_receive_window(std::size_t bytes) noexcept;
+
     /// The last exchange failed before a byte of answer came, as happens when the
     /// server closes an idle connection just then.
     bool silent() const noexcept;

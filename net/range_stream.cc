@@ -7,6 +7,12 @@ namespace firstlight {
 namespace {
 
 constexpr std::size_t slice_size = 64 << 10;
+// How much a stream of a lower lane reads before it asks again whether it may.
+constexpr std::uint64_t turn = 64 << 10;
+// What may be under way to a lower lane that is paced, and to one that is not: the
+// queue in front of the next answer that a process waits for.
+constexpr std::size_t paced_window = 256 << 10;
+constexpr std::size_t lower_window = 1 << 20;
 // A server that drops us after less than this is not getting anywhere.
 constexpr std::uint64_t progress = 64 << 10;
 
@@ -23,6 +29,30 @@ range_stream::range_stream(
   , tries_(finder.retries())
   , position_(range.begin())
   , end_(std::max(range.begin(), range.end())) {
+    priority_.watch(this, [this] { follow_lane(); });
+    follow_lane();
+}
+
+range_stream::~range_stream() {
+    priority_.unwatch(this);
+}
+
+void range_stream::follow_lane() {
+    const bool demand = priority_.get() == lane::demand;
+    if (demand && !mark_) {
+        mark_ = link_gate::demand_mark(finder_.gate());
+    } else if (!demand && mark_) {
+        mark_ = link_gate::demand_mark();
+    }
+}
+
+void range_stream::size_window() {
+    auto& stream = source_->from.held.stream();
+    if (priority_.get() == lane::demand) {
+        stream.limit_receive_window(0);
+    } else {
+        stream.limit_receive_window(finder_.gate().paced() ? paced_window : lower_window);
+    }
 }
 
 void range_stream::adopt(located first) {
@@ -54,7 +84,20 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
     if (skipping) {
         room = slice_.span();
     }
-    const auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
+    follow_lane();
+    auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
+    if (priority_.get() != lane::demand && finder_.gate().must_ask(priority_.get())) {
+        if (admitted_bytes_ == 0) {
+            auto passed = co_await finder_.gate().pass(priority_, turn, until_, finder_.stopping());
+            if (!passed) {
+                co_return passed.error();
+            }
+            admitted_bytes_ = turn;
+            follow_lane();
+        }
+        most = std::min(most, admitted_bytes_);
+    }
+    size_window();
     const patience p(source_->silence, until_);
     auto n = co_await source_->from.held.stream().read_some(room.first(most), p.next());
     if (!n) {
@@ -63,7 +106,9 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
     if (*n == 0) {
         co_return fault(errc::unavailable, "body ended early");
     }
+    admitted_bytes_ -= std::min<std::uint64_t>(admitted_bytes_, *n);
     finder_.metrics().received(priority_.get(), *n);
+    finder_.gate().received(priority_.get(), *n);
     if (skipping) {
         plan.skip -= *n;
         co_return std::size_t(0);

@@ -17,6 +17,7 @@ public:
     range_stream(
       blob_finder& finder, mailbox::slot admitted, blob_address blob, byte_range range,
       request_lane l, deadline d);
+    ~range_stream() override;
 
     /// Begins with a response that is there already: to this stream's range.
     void adopt(located first);
@@ -32,6 +33,8 @@ private:
     task<result<std::size_t>> take(std::span<std::byte> into);
     task<result<std::size_t>> receive(std::span<std::byte> into);
     void account(std::size_t n);
+    void follow_lane();
+    void size_window();
     task<result<void>> recover(fault why);
     byte_range rest() const noexcept { return {position_, end_}; }
 
@@ -43,8 +46,10 @@ private:
     backoff tries_;
     std::uint64_t position_;
     std::uint64_t end_;
-    std::uint64_t since_failure_ = 0; // bytes
-    std::optional<located> source_;   // plan: what is left of its body
+    std::uint64_t since_failure_ = 0;  // bytes
+    std::uint64_t admitted_bytes_ = 0; // that may be read before the gate is asked again
+    link_gate::demand_mark mark_;      // while a process waits
+    std::optional<located> source_;    // plan: what is left of its body
     buffer slice_;
 };
 

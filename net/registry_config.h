@@ -70,6 +70,10 @@ struct registry_config {
     /// A mirror that failed is asked last for this long.
     std::chrono::milliseconds mirror_rest{10'000};
 
+    /// What the background lane may read in a second, bytes, of all hosts together;
+    /// 0: no limit.
+    std::uint64_t background_bytes_per_second = 0;
+
     /// A server that ignores Range sends the whole blob: at most this many bytes
     /// are read and thrown away to reach the ones wanted.
     std::uint64_t max_skip = 16 << 20;

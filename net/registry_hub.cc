@@ -124,6 +124,7 @@ registry_hub::registry_hub(
   , trust_(config_)
   , credentials_(credentials)
   , metrics_(metrics)
+  , link_(std::make_shared<link_keeper>(home, config_.background_bytes_per_second))
   , connections_(home, pool_limits(config_), metrics)
   , flights_(home) {
 }
@@ -341,6 +342,7 @@ task<void> registry_hub::stop() {
             each->flying->landed.notify_all();
         }
     }
+    co_await link_->stop();
     co_await flights_.stop();
     co_await connections_.stop();
 }

@@ -9,6 +9,7 @@
 #include "net/connection_pool.h"
 #include "net/credential_source.h"
 #include "net/endpoint.h"
+#include "net/link_gate.h"
 #include "net/net_metrics.h"
 #include "net/registry_config.h"
 
@@ -90,6 +91,7 @@ public:
     const registry_config& config() const noexcept { return config_; }
     const trust_store& trust() const noexcept { return trust_; }
     net_metrics& metrics() noexcept { return metrics_; }
+    const std::shared_ptr<link_keeper>& link() const noexcept { return link_; }
 
     /// What is known about `blob` (its URL at the endpoint, as text). Where the
     /// endpoint is known to want a token, with one.
@@ -132,6 +134,7 @@ private:
     const trust_store trust_;
     credential_source& credentials_;
     net_metrics& metrics_;
+    const std::shared_ptr<link_keeper> link_;
     connection_pool connections_;
     std::unordered_map<std::string, auth_challenge> challenges_; // by endpoint origin
     std::unordered_map<std::string, std::unique_ptr<entry>> entries_;

@@ -2,6 +2,7 @@
 
 #include "actors/lane.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -19,7 +20,16 @@ public:
     request_lane(lane l) // implicit: most requests are never promoted
       : state_(std::make_shared<state>(l)) {}
 
-    lane get() const noexcept { return state_->now; }
+    /// One whose urgency changes with whoever waits for its outcome: `urgency` is asked
+    /// at each look, and counts where it is higher than `l`. It must stay callable.
+    request_lane(lane l, std::function<lane()> urgency)
+      : request_lane(l) {
+        state_->urgency = std::move(urgency);
+    }
+
+    lane get() const {
+        return state_->urgency ? std::min(state_->now, state_->urgency()) : state_->now;
+    }
     /// Takes effect at once, also for a request that waits for a connection.
     /// A lane below the present one changes nothing.
     void promote(lane l);
@@ -33,6 +43,7 @@ private:
         explicit state(lane l) noexcept
           : now(l) {}
         lane now;
+        std::function<lane()> urgency;
         std::vector<std::pair<const void*, std::function<void()>>> watchers;
     };
     std::shared_ptr<state> state_;

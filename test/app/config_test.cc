@@ -158,6 +158,8 @@ TEST_CASE("config: an explicit 0 is the default where the reference has it so") 
     CHECK(c.mount.resolved_ttl == d.mount.resolved_ttl);
     CHECK(c.prefetch.timeout == d.prefetch.timeout);
     CHECK(c.background.max_concurrency == d.background.max_concurrency);
+    CHECK(c.background.request_bytes == d.background.request_bytes);
+    CHECK(c.background.bytes_per_second == d.background.bytes_per_second);
     CHECK(c.fuse.attr_timeout == d.fuse.attr_timeout);
     CHECK(c.fuse.entry_timeout == d.fuse.entry_timeout);
     CHECK(c.registry.max_retries == d.registry.max_retries);
@@ -361,6 +363,8 @@ TEST_CASE("config: the file that we ship is the defaults, key by key") {
     CHECK(c.mount.resolved_ttl == d.mount.resolved_ttl);
     CHECK(c.prefetch.timeout == d.prefetch.timeout);
     CHECK(c.background.max_concurrency == d.background.max_concurrency);
+    CHECK(c.background.request_bytes == d.background.request_bytes);
+    CHECK(c.background.bytes_per_second == d.background.bytes_per_second);
     CHECK(c.fuse.attr_timeout == d.fuse.attr_timeout);
     CHECK(c.fuse.entry_timeout == d.fuse.entry_timeout);
     CHECK(c.fuse.max_background == d.fuse.max_background);

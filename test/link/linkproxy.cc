@@ -30,6 +30,8 @@ constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 // connections in turn (0.6 ms at 200 Mbit/s).
 constexpr std::size_t segment = std::size_t{16} * 1024;
 
+constexpr int unread = 64 * 1024;
+
 struct settings {
     std::string listen = "127.0.0.1:0";
     std::string to;
@@ -220,6 +222,9 @@ asio::awaitable<void> serve(connection_ptr c) {
     boost::system::error_code ignored;
     c->client.set_option(tcp::no_delay(true), ignored);
     c->server.set_option(tcp::no_delay(true), ignored);
+    // What a receiver does not read holds its sender up: it must not lie here instead.
+    c->client.set_option(asio::socket_base::send_buffer_size(unread), ignored);
+    c->server.set_option(asio::socket_base::send_buffer_size(unread), ignored);
     // The kernel's handshake with us took no time: the client's first bytes
     // leave it one round trip after it began to connect.
     const auto opens = accepted + p.up.delay() + p.down.delay();

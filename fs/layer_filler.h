@@ -1,0 +1,71 @@
+#pragma once
+
+#include "actors/background.h"
+#include "actors/runtime.h"
+#include "fs/chunk_fetcher.h"
+#include "fs/layer.h"
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace firstlight {
+
+/// Fetches layers ahead of their readers, in the order of the blob: what will probably
+/// be read in the prefetch lane, and then all of it in the background lane.
+///
+/// Layers of a lane take turns, a stretch each, so that a small one is not stuck behind
+/// a big one; stretches are spread over the shards. Demand does not stop it: the lanes
+/// of what it asks for see to that. A stretch that fails is tried again later, for as
+/// long as its layer is mounted.
+///
+/// Lives on shard 0.
+class layer_filler {
+public:
+    struct options {
+        // Compressed bytes asked for at once.
+        std::uint64_t prefetch_stretch = 1 << 20;
+        std::uint64_t background_stretch = 4 << 20;
+        // Stretches under way at a time, of all layers.
+        unsigned prefetch_at_once = 4;
+        unsigned background_at_once = 2;
+    };
+
+    layer_filler(
+      runtime& shards, std::vector<std::unique_ptr<chunk_fetcher>>& fetchers, fs_metrics& counted,
+      options o);
+    ~layer_filler();
+
+    /// Fetches the chunks of `l` that begin before blob offset `prefetch_end`, and then,
+    /// if `whole`, the rest. Once for each layer, until forget().
+    void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
+    /// Begins nothing more for the layer.
+    void forget(std::uint32_t number);
+    /// After the registry clients' stop.
+    task<void> stop();
+
+private:
+    struct job;
+    using job_ptr = std::shared_ptr<job>;
+
+    void enter(job_ptr j);
+    void serve(lane l);
+    task<void> work(lane l, std::stop_token stop);
+    job_ptr next(lane l);
+    task<void> fetch_stretch(job_ptr j, std::stop_token stop);
+    void retry_later(job_ptr j, std::size_t from);
+    void end(const job_ptr& j);
+
+    runtime& shards_;
+    std::vector<std::unique_ptr<chunk_fetcher>>& fetchers_; // by shard id
+    fs_metrics& counted_;
+    const options options_;
+    per_lane<std::deque<job_ptr>> waiting_;
+    per_lane<unsigned> working_{};
+    std::vector<job_ptr> jobs_; // all that have not ended
+    unsigned next_fetcher_ = 0;
+    background_tasks tasks_;
+};
+
+} // namespace firstlight

@@ -1,0 +1,197 @@
+#include "net/link_gate.h"
+
+#include "actors/call.h"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+
+namespace firstlight {
+
+namespace {
+
+using clock = link_share::clock;
+using std::chrono::milliseconds;
+
+// How long a lower lane waits before it looks whether it has become demand.
+constexpr milliseconds turn{5};
+constexpr milliseconds least_wait{1};
+// How often it is looked whether demand is over.
+constexpr milliseconds look{50};
+// Reports are sent for this many bytes, or after this long.
+constexpr std::uint64_t report_bytes = 256 << 10;
+constexpr milliseconds report_after{10};
+// The background gets one turn in so many while prefetch waits.
+constexpr unsigned prefetch_at_most = 8;
+
+} // namespace
+
+link_keeper::link_keeper(shard& home, std::uint64_t background_limit) noexcept
+  : home_(home)
+  , background_limit_(background_limit)
+  , tasks_(home) {
+}
+
+void link_keeper::add(std::shared_ptr<link_view> view) {
+    views_.push_back(std::move(view));
+    told_paced_ = false; // so that it is told, too
+    tell();
+}
+
+void link_keeper::remove(const std::shared_ptr<link_view>& view) {
+    std::erase(views_, view);
+}
+
+void link_keeper::demand(bool began) {
+    if (began) {
+        share_.demand_began(clock::now());
+    } else {
+        share_.demand_ended(clock::now());
+    }
+    tell();
+}
+
+void link_keeper::received(const per_lane<std::uint64_t>& bytes) {
+    const auto now = clock::now();
+    for (const auto l : {lane::demand, lane::prefetch, lane::background}) {
+        share_.received(l, bytes[index_of(l)], now);
+    }
+}
+
+void link_keeper::tell() {
+    const bool paced = share_.paced(clock::now());
+    if (paced && !looking_) {
+        look_again();
+    }
+    if (paced == told_paced_) {
+        return;
+    }
+    told_paced_ = paced;
+    for (const auto& v : views_) {
+        asio::post(v->home.on(lane::demand), [v, paced] { v->paced = paced; });
+    }
+}
+
+// Only time ends the pace, and nobody else tells of it.
+void link_keeper::look_again() {
+    looking_ = true;
+    auto look_later = [self = shared_from_this()](std::stop_token stop) -> task<void> {
+        (void)co_await sleep_for(look, stop);
+        self->looking_ = false;
+        if (!stop.stop_requested()) {
+            self->tell();
+        }
+    };
+    tasks_.spawn("look whether demand is over", lane::demand, std::move(look_later));
+}
+
+link_share::clock::time_point link_keeper::next_turn(lane l) const noexcept {
+    const auto at = share_.next_admission();
+    return l == lane::background ? std::max(at, background_free_at_) : at;
+}
+
+bool link_keeper::try_admit(lane l, std::uint64_t bytes) {
+    const auto now = clock::now();
+    const bool background = l == lane::background;
+    const bool gives_way =
+      background && prefetch_waiting_ > 0 && prefetch_in_a_row_ < prefetch_at_most;
+    if (gives_way || (background && background_free_at_ > now) || !share_.admit(bytes, now)) {
+        return false;
+    }
+    if (!background) {
+        ++prefetch_in_a_row_;
+        return true;
+    }
+    prefetch_in_a_row_ = 0;
+    if (background_limit_ > 0) {
+        const std::chrono::duration<double> takes(
+          static_cast<double>(bytes) / static_cast<double>(background_limit_));
+        background_free_at_ = std::max(background_free_at_, now - turn) +
+                              std::chrono::duration_cast<clock::duration>(takes);
+    }
+    return true;
+}
+
+task<result<bool>> link_keeper::admit(lane l, std::uint64_t bytes) {
+    if (try_admit(l, bytes)) {
+        co_return true;
+    }
+    const bool prefetch = l == lane::prefetch;
+    prefetch_waiting_ += prefetch ? 1 : 0;
+    const auto left = next_turn(l) - clock::now();
+    (void)co_await sleep_for(std::clamp<clock::duration>(left, least_wait, turn), tasks_.token());
+    prefetch_waiting_ -= prefetch ? 1 : 0;
+    co_return try_admit(l, bytes);
+}
+
+link_gate::link_gate(shard& home, std::shared_ptr<link_keeper> keeper)
+  : keeper_(std::move(keeper))
+  , view_(std::make_shared<link_view>(home)) {
+    asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->add(v); });
+}
+
+link_gate::~link_gate() {
+    asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->remove(v); });
+}
+
+void link_gate::demand(bool began) {
+    demand_here_ += began ? 1 : -1;
+    if (began) {
+        view_->paced = true; // the keeper says the same, a hop later
+    }
+    const bool changed = demand_here_ == (began ? 1 : 0);
+    if (changed) {
+        flush();
+        asio::post(keeper_->home().on(lane::demand), [k = keeper_, began] { k->demand(began); });
+    }
+}
+
+task<result<void>>
+link_gate::pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token stop) {
+    while (must_ask(l.get())) {
+        if (stop.stop_requested()) {
+            co_return fault(errc::stopping, "while a lower lane waits for its turn");
+        }
+        if (d.expired()) {
+            co_return fault(errc::timed_out, "while a lower lane waits for its turn");
+        }
+        auto ask = [keeper = keeper_, asked = l.get(), bytes] {
+            return keeper->admit(asked, bytes);
+        };
+        auto admitted = co_await call_on(keeper_->home(), lane::demand, std::move(ask));
+        if (!admitted) {
+            co_return admitted.error();
+        }
+        if (*admitted) {
+            break;
+        }
+    }
+    co_return result<void>();
+}
+
+void link_gate::received(lane l, std::uint64_t bytes) {
+    unreported_[index_of(l)] += bytes;
+    const auto all = unreported_[0] + unreported_[1] + unreported_[2];
+    if (all >= report_bytes || clock::now() - reported_ >= report_after) {
+        flush();
+    }
+}
+
+void link_gate::flush() {
+    reported_ = clock::now();
+    const auto bytes = std::exchange(unreported_, {});
+    asio::post(keeper_->home().on(lane::demand), [k = keeper_, bytes] { k->received(bytes); });
+}
+
+link_gate::demand_mark::demand_mark(link_gate& at)
+  : at_(&at) {
+    at.demand(true);
+}
+
+link_gate::demand_mark::~demand_mark() {
+    if (at_) {
+        at_->demand(false);
+    }
+}
+
+} // namespace firstlight

@@ -1,0 +1,139 @@
+#include "net/link_share.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace firstlight;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint64_t slice = 64 << 10;
+constexpr auto step = 1ms;
+constexpr double window = 1 << 20; // of all their connections
+
+// A link of `rate` bytes a second that demand uses first. The lower lanes always want
+// more.
+struct emulated_link {
+    double rate = 50e6;
+    double demand_rate = 0; // while demand is on
+    bool demand_on = false;
+
+    link_share share;
+    link_share::clock::time_point now{};
+    double lower_bytes = 0;
+    double demand_bytes = 0;
+    double queue = 0;  // of the lower lanes, in bytes: admitted, not yet arrived
+    int queued_ms = 0; // with more than 5 ms of the lower lanes' in front of an answer
+
+    void set_demand(bool on) {
+        if (on && !demand_on) {
+            share.demand_began(now);
+        } else if (!on && demand_on) {
+            share.demand_ended(now);
+        }
+        demand_on = on;
+    }
+
+    void run(std::chrono::milliseconds length) {
+        lower_bytes = demand_bytes = queued_ms = 0;
+        for (const auto end = now + length; now < end; now += step) {
+            const double room = rate * 1e-3;
+            const double wanted = demand_on ? std::min(room, demand_rate * 1e-3) : 0;
+            arrive(lane::demand, wanted);
+            demand_bytes += wanted;
+            while (queue < window && share.admit(slice, now)) {
+                queue += slice;
+            }
+            queued_ms += queue > rate * 5e-3 + slice ? 1 : 0;
+            const double came = std::min(queue, room - wanted);
+            queue -= came;
+            arrive(lane::background, came);
+            lower_bytes += came;
+        }
+    }
+    void arrive(lane l, double bytes) { share.received(l, static_cast<std::uint64_t>(bytes), now); }
+};
+
+} // namespace
+
+TEST_CASE("without demand the lower lanes run free") {
+    emulated_link link;
+    link.run(2s);
+    CHECK(link.lower_bytes > 0.99 * 2 * link.rate);
+    CHECK_FALSE(link.share.paced(link.now));
+    CHECK(link.share.rate() == doctest::Approx(link.rate).epsilon(0.02));
+}
+
+TEST_CASE("with demand they get most of what it leaves, and queue up little") {
+    for (const double part : {0.1, 0.5, 0.8}) {
+        CAPTURE(part);
+        emulated_link link;
+        link.run(2s);
+        link.demand_rate = part * link.rate;
+        link.set_demand(true);
+        link.run(1s); // until it has been noticed how much demand takes
+        link.run(8s);
+        CHECK(link.demand_bytes > 0.99 * 8 * link.demand_rate);
+        CHECK(link.lower_bytes > 0.6 * 8 * (link.rate - link.demand_rate));
+        CHECK(link.queued_ms < 8000 / 10);
+    }
+}
+
+TEST_CASE("a link that demand used first is found out") {
+    emulated_link link;
+    link.demand_rate = 0.3 * link.rate;
+    link.set_demand(true);
+    link.run(3s);
+    link.run(5s);
+    CHECK(link.lower_bytes > 0.7 * 5 * (link.rate - link.demand_rate));
+}
+
+TEST_CASE("a link that has become slower is found out while demand goes on") {
+    emulated_link link;
+    link.run(1s);
+    link.demand_rate = 0.1 * link.rate;
+    link.set_demand(true);
+    link.run(2s);
+    link.rate /= 3;
+    link.run(10s);
+    link.run(5s);
+    CHECK(link.queued_ms < 5000 / 5);
+    CHECK(link.lower_bytes > 0.5 * 5 * (link.rate - link.demand_rate));
+}
+
+TEST_CASE("a link that has become faster is found out when demand pauses") {
+    emulated_link link;
+    link.run(1s);
+    link.demand_rate = 0.2 * link.rate;
+    link.set_demand(true);
+    link.run(2s);
+    link.rate *= 3;
+    link.set_demand(false);
+    link.run(1s);
+    link.set_demand(true);
+    link.run(1s);
+    link.run(5s);
+    CHECK(link.lower_bytes > 0.7 * 5 * (link.rate - link.demand_rate));
+}
+
+TEST_CASE("once demand is over they run free again") {
+    emulated_link link;
+    link.run(1s);
+    link.demand_rate = 0.9 * link.rate;
+    link.set_demand(true);
+    link.run(2s);
+    link.set_demand(false);
+    link.run(200ms);
+    CHECK_FALSE(link.share.paced(link.now));
+    CHECK(link.lower_bytes > 0.5 * 0.2 * link.rate); // and fast before that, too
+}
+
+TEST_CASE("nobody starves") {
+    emulated_link link;
+    link.demand_rate = link.rate;
+    link.set_demand(true);
+    link.run(10s);
+    CHECK(link.share.pace() >= 64 << 10);
+}
