@@ -3,6 +3,7 @@
 
 #include "actors/call.h"
 #include "fs/index_compiler.h"
+#include "fs/layer_filler.h"
 #include "fs/layer_reader.h"
 #include "fs/state_file.h"
 #include "net/registry_hub.h"
@@ -13,8 +14,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <future>
 #include <optional>
+#include <thread>
 
 using namespace firstlight;
 using namespace std::chrono_literals;
@@ -47,6 +50,18 @@ task<result<void>> stop_hub(registry_hub& h) {
     co_await h.stop();
     co_return result<void>();
 }
+task<result<void>> stop_filler(layer_filler& f) {
+    co_await f.stop();
+    co_return result<void>();
+}
+task<result<void>> begin_fill(layer_filler& f, layer_ptr l, std::uint64_t ahead, bool whole) {
+    f.fill(std::move(l), ahead, whole);
+    co_return result<void>();
+}
+task<result<void>> forget_layer(layer_filler& f, std::uint32_t number) {
+    f.forget(number);
+    co_return result<void>();
+}
 task<result<void>> stop_reader(layer_reader& r) {
     co_await r.stop();
     co_return result<void>();
@@ -70,6 +85,14 @@ task<result<bool>> is_here(layer_reader& reader, layer_ptr l, entry_id file, std
     co_return reader.read_now(l, file, 0, room.span()).has_value();
 }
 
+void imposter_refusal(test::registry_imposter& registry, unsigned status, unsigned times) {
+    test::imposter_fault refuse;
+    refuse.status = status;
+    for (unsigned i = 0; i < times; ++i) {
+        registry.fail(refuse, i);
+    }
+}
+
 /// A node with two shards, and one layer mounted from an imposter.
 struct layer_rig {
     test::temporary_directory disk;
@@ -85,6 +108,7 @@ struct layer_rig {
     std::vector<std::unique_ptr<registry_client>> clients;
     std::vector<std::unique_ptr<chunk_fetcher>> fetchers;
     std::optional<layer_reader> reader;
+    std::optional<layer_filler> filler;
     layer_ptr mounted;
 
     explicit layer_rig(std::uint64_t read_ahead = 0) {
@@ -104,6 +128,10 @@ struct layer_rig {
         layer_reader::options reading;
         reading.read_ahead_most = read_ahead;
         reader.emplace(shards, *cache, fetchers, reading);
+        layer_filler::options filling; // a chunk at a time
+        filling.prefetch_stretch = filling.background_stretch = 1;
+        filling.prefetch_at_once = filling.background_at_once = 1;
+        filler.emplace(shards, fetchers, fs_counted, filling);
         shards.start();
         REQUIRE(run(cache->start()).has_value());
     }
@@ -112,6 +140,7 @@ struct layer_rig {
             auto work = [&c = *clients[id]] { return stop_client(c); };
             run(call_on(shards.at(id), lane::demand, std::move(work)));
         }
+        run(stop_filler(*filler));
         run(stop_reader(*reader));
         for (unsigned id = 0; id < 2; ++id) {
             auto work = [&f = *fetchers[id]] { return stop_fetcher(f); };
@@ -127,7 +156,9 @@ struct layer_rig {
         return test::start(shards.at(0), std::move(t)).get();
     }
     // `served`: what the registry has, if not the blob that the TOC is of.
-    void mount(const test::estargz_blob& blob, std::optional<std::string> served = {}) {
+    void mount(
+      const test::estargz_blob& blob, std::optional<std::string> served = {},
+      std::uint32_t number = 1) {
         toc_input input;
         input.member = blob.toc_member();
         input.payload_size = blob.toc_offset;
@@ -139,7 +170,7 @@ struct layer_rig {
         registry.put_blob(blob.layer, served.value_or(blob.bytes));
         std::vector<blob_address> sources{{registry.host(), "library/thing", blob.layer}};
         mounted = std::make_shared<const layer>(
-          1, blob.layer, blob.bytes.size(), *toc, sources, std::make_shared<counter>(2));
+          number, blob.layer, blob.bytes.size(), *toc, sources, std::make_shared<counter>(2));
     }
     entry_id file(std::string_view name) const { return *mounted->toc().find(0, name); }
     std::future<result<std::string>> reading(
@@ -149,6 +180,15 @@ struct layer_rig {
           shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience));
     }
     std::size_t blob_requests() { return registry.count("/blobs/"); }
+    void fill(const layer_ptr& l, std::uint64_t ahead, bool whole) {
+        run(begin_fill(*filler, l, ahead, whole));
+    }
+    bool complete(std::uint64_t layers) {
+        for (int i = 0; i < 1000 && fs_counted.layers_complete.value() < layers; ++i) {
+            std::this_thread::sleep_for(5ms);
+        }
+        return fs_counted.layers_complete.value() == layers;
+    }
 };
 
 } // namespace
@@ -291,4 +331,76 @@ TEST_CASE_FIXTURE(layer_rig, "a path is told for an entry deep down") {
     const auto b = *mounted->toc().find(a, "b");
     CHECK(mounted->path_of(*mounted->toc().find(b, "c")) == "/a/b/c");
     CHECK(mounted->path_of(0) == "/");
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a layer that was filled needs no registry") {
+    const auto content = noise(50'000, 30);
+    mount(estargz_builder({.chunk_size = 5000}).file("f", content).file("g", "small").build());
+    fill(mounted, 0, true);
+    REQUIRE(complete(1));
+    registry.vanish();
+    CHECK(reading("f", 0, 50'000).get().value() == content);
+    CHECK(reading("g", 0, 10, 1).get().value() == "small");
+}
+
+TEST_CASE_FIXTURE(
+  layer_rig, "layers are filled in turns: a small one is not stuck behind a big one") {
+    registry.change([](auto& o) { o.latency = 5ms; });
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(60'000, 31)).build());
+    const auto big = mounted;
+    const auto blob = estargz_builder({.chunk_size = 1000}).file("s", noise(2000, 32)).build();
+    mount(blob, {}, 2);
+    fill(big, 0, true);
+    fill(mounted, 0, true);
+    REQUIRE(complete(2));
+    const auto log = registry.log();
+    const auto last = std::find_if(log.rbegin(), log.rend(), [&](const auto& r) {
+        return r.path.find(blob.layer.to_string()) != std::string::npos;
+    });
+    REQUIRE(last != log.rend());
+    CHECK(log.rend() - last < 10); // of more than sixty requests
+    CHECK(log.size() > 60);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "what could not be fetched ahead is tried again") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(3000, 33)).build());
+    imposter_refusal(registry, 503, 4);
+    fill(mounted, 0, true);
+    CHECK(complete(1));
+}
+
+TEST_CASE_FIXTURE(
+  layer_rig, "what is to be prefetched comes first, in order, and no more than that") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(10'000, 34)).build());
+    const auto chunks = mounted->toc().chunks(file("f"));
+    fill(mounted, chunks[3].blob_offset, false);
+    for (int i = 0; i < 400 && blob_requests() < 3; ++i) {
+        std::this_thread::sleep_for(5ms);
+    }
+    std::this_thread::sleep_for(50ms);
+    const auto log = registry.log();
+    REQUIRE(log.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK(log[i].range.starts_with("bytes=" + std::to_string(chunks[i].blob_offset) + "-"));
+    }
+}
+
+TEST_CASE_FIXTURE(layer_rig, "nothing to prefetch, nothing asked for") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 35)).build());
+    fill(mounted, 0, false);
+    std::this_thread::sleep_for(50ms);
+    CHECK(blob_requests() == 0);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a layer that has gone is not filled any more") {
+    registry.change([](auto& o) { o.latency = 20ms; });
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(100'000, 36)).build());
+    fill(mounted, 0, true);
+    std::this_thread::sleep_for(50ms);
+    run(forget_layer(*filler, 1));
+    std::this_thread::sleep_for(100ms); // what was asked for arrives
+    const auto asked = blob_requests();
+    std::this_thread::sleep_for(100ms);
+    CHECK(blob_requests() == asked);
+    CHECK(asked < 20);
 }
