@@ -29,7 +29,7 @@ public:
         std::uint64_t background_stretch = 4 << 20;
         // Stretches under way at a time, of all layers.
         unsigned prefetch_at_once = 4;
-        unsigned background_at_once = 2;
+        unsigned background_at_once = 4;
     };
 
     layer_filler(

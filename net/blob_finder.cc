@@ -106,8 +106,8 @@ private:
 
 blob_finder::blob_finder(shard& home, registry_hub& hub)
   : hub_(hub)
-  , connections_(home, pool_limits(hub.config()), hub.metrics())
   , gate_(home, hub.link())
+  , connections_(home, pool_limits(hub.config()), hub.metrics(), &gate_)
   , random_(static_cast<unsigned>(steady::now().time_since_epoch().count() + home.id()))
   , tasks_(home) {
 }

@@ -113,8 +113,8 @@ private:
     request_for(const url& to, const endpoint* ours, std::string proof, const range_query& q) const;
 
     registry_hub& hub_;
-    connection_pool connections_;
     link_gate gate_;
+    connection_pool connections_;
     std::minstd_rand random_;
     std::stop_source stop_;
     std::unordered_map<std::string, endpoints> endpoints_; // by registry

@@ -7,8 +7,11 @@ namespace firstlight {
 
 namespace {
 
+using steady = std::chrono::steady_clock;
+
 // Servers without connections are forgotten beyond this many.
 constexpr std::size_t most_servers = 256;
+constexpr std::chrono::seconds nearest_counts{30};
 constexpr std::array lanes_downwards{lane::demand, lane::prefetch, lane::background};
 
 } // namespace
@@ -18,6 +21,10 @@ struct connection_pool::server {
     std::list<slot*> leased;
     std::vector<idle_connection> idle; // the most recently used last
     unsigned warming = 0;
+    // The least of the present half minute and of the one before.
+    steady::duration nearest = steady::duration::max();
+    steady::duration nearest_before = steady::duration::max();
+    steady::time_point nearest_until{};
 
     bool unused() const noexcept {
         return waiting.empty() && leased.empty() && idle.empty() && warming == 0;
@@ -43,10 +50,11 @@ struct connection_pool::slot {
     std::unique_ptr<http_stream> stream;
 };
 
-connection_pool::connection_pool(shard& home, limits l, net_metrics& metrics)
+connection_pool::connection_pool(shard& home, limits l, net_metrics& metrics, link_gate* gate)
   : home_(home)
   , limits_(l)
   , metrics_(metrics)
+  , gate_(gate)
   , resolver_(home)
   , tasks_(home) {
 }
@@ -130,13 +138,27 @@ task<bool> connection_pool::granted(slot& s, deadline d) {
     co_return s.lent;
 }
 
-std::unique_ptr<http_stream> connection_pool::pick_idle(server& s) {
-    const auto oldest = std::chrono::steady_clock::now() - limits_.idle_timeout;
+// Lower lanes take only connections whose windows were never opened wide; demand
+// prefers the others.
+std::unique_ptr<http_stream> connection_pool::pick_idle(server& s, lane l) {
+    const bool lower = gate_ && l != lane::demand;
+    const auto oldest = steady::now() - limits_.idle_timeout;
+    std::erase_if(s.idle, [oldest](const auto& i) { return i.since < oldest; });
     while (!s.idle.empty()) {
-        auto last = std::move(s.idle.back());
-        s.idle.pop_back();
-        if (last.since >= oldest && last.stream->alive()) {
-            return std::move(last.stream);
+        const auto wide = [](const auto& i) { return i.stream->wide(); };
+        auto found = std::find_if(s.idle.rbegin(), s.idle.rend(), [&](const auto& i) {
+            return wide(i) != lower; // the most recently used of its kind
+        });
+        if (found == s.idle.rend()) {
+            if (lower) {
+                return nullptr;
+            }
+            found = s.idle.rbegin();
+        }
+        auto stream = std::move(found->stream);
+        s.idle.erase(std::next(found).base());
+        if (stream->alive()) {
+            return stream;
         }
     }
     return nullptr;
@@ -151,17 +173,26 @@ connection_pool::take(url to, shared_tls_context trust, request_lane l, deadline
         co_return fault(code, "waiting for a connection to " + to.origin());
     }
     if (f == freshness::any) {
-        held->stream = pick_idle(held->at);
+        held->stream = pick_idle(held->at, held->priority.get());
         held->reused = held->stream != nullptr;
     }
     if (!held->stream) {
+        auto& idle = held->at.idle; // of the other kind
+        if (!idle.empty() && idle.size() + held->at.leased.size() > limits_.connections[0]) {
+            idle.erase(idle.begin());
+        }
         auto opened = co_await connect(to, std::move(trust), d);
         if (!opened) {
             co_return opened.error();
         }
         held->stream = std::move(*opened);
     }
-    co_return lease(std::move(held));
+    lease taken(std::move(held));
+    if (gate_) { // before the request: its answer may fill the window at once
+        const bool demand = taken.priority() == lane::demand;
+        taken.stream().limit_receive_window(demand ? 0 : gate_->window(taken.round_trip()));
+    }
+    co_return std::move(taken);
 }
 
 task<connection_pool::stream_result>
@@ -280,8 +311,25 @@ http_stream& connection_pool::lease::stream() noexcept {
     return *slot_->stream;
 }
 
+lane connection_pool::lease::priority() const {
+    return slot_->priority.get();
+}
+
 bool connection_pool::lease::reused() const noexcept {
     return slot_->reused;
+}
+
+void connection_pool::lease::answered_after(steady::duration d) noexcept {
+    auto& at = slot_->at;
+    if (const auto now = steady::now(); now >= at.nearest_until) {
+        at.nearest_before = std::exchange(at.nearest, steady::duration::max());
+        at.nearest_until = now + nearest_counts;
+    }
+    at.nearest = std::min(at.nearest, d);
+}
+
+steady::duration connection_pool::lease::round_trip() const noexcept {
+    return std::min(slot_->at.nearest, slot_->at.nearest_before);
 }
 
 void connection_pool::lease::reset() noexcept {

@@ -7,6 +7,7 @@
 #include "actors/shard.h"
 #include "net/host_resolver.h"
 #include "net/http_stream.h"
+#include "net/link_gate.h"
 #include "net/net_metrics.h"
 #include "net/request_lane.h"
 #include "net/url.h"
@@ -39,7 +40,8 @@ public:
     /// Whether an idle connection will do.
     enum class freshness { any, fresh };
 
-    connection_pool(shard& home, limits l, net_metrics& metrics);
+    /// `gate` (none: no limits) says what may be under way to lower lanes.
+    connection_pool(shard& home, limits l, net_metrics& metrics, link_gate* gate = nullptr);
     ~connection_pool();
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;
@@ -77,7 +79,7 @@ private:
     bool may_lend(const server& s, lane l) const noexcept;
     void dispatch(server& s);
     task<bool> granted(slot& s, deadline d);
-    std::unique_ptr<http_stream> pick_idle(server& s);
+    std::unique_ptr<http_stream> pick_idle(server& s, lane l);
     task<stream_result> connect(url to, shared_tls_context trust, deadline d);
     task<void> connect_ahead(url to, shared_tls_context trust, deadline d);
     task<void> reap(std::stop_token stop);
@@ -86,6 +88,7 @@ private:
     shard& home_;
     const limits limits_;
     net_metrics& metrics_;
+    link_gate* const gate_;
     host_resolver resolver_;
     std::unordered_map<std::string, std::unique_ptr<server>> servers_;
     bool reaping_ = false;
@@ -107,6 +110,12 @@ public:
     http_stream& stream() noexcept;
     /// It has served a request before.
     bool reused() const noexcept;
+    lane priority() const;
+    /// A request has been answered after `d`.
+    void answered_after(std::chrono::steady_clock::duration d) noexcept;
+    /// The least that this server took for an answer in the last minute or so: what the
+    /// way there and back takes when nothing queues up.
+    std::chrono::steady_clock::duration round_trip() const noexcept;
     /// Gives it back now.
     void reset() noexcept;
 

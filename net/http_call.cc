@@ -37,7 +37,9 @@ task<result<answered>> send(
         const auto sent = std::chrono::steady_clock::now();
         auto head = co_await held->stream().exchange(request, p.next());
         if (head) {
-            metrics.round_trip().record(std::chrono::steady_clock::now() - sent);
+            const auto took = std::chrono::steady_clock::now() - sent;
+            held->answered_after(took);
+            metrics.round_trip().record(took);
             metrics.request(l.get(), head->status());
             co_return answered(std::move(*held), std::move(*head));
         }

@@ -282,8 +282,11 @@ public:
         return healthy_ && finished_ && keep_ && !aborted_ && buffer_.size() == 0;
     }
     bool alive() noexcept;
+    bool wide() const noexcept { return wide_; }
     void limit_receive_window(std::size_t bytes) noexcept {
-        if (bytes != window_) {
+        wide_ = wide_ || bytes == 0;
+        const auto change = bytes > window_ ? bytes - window_ : window_ - bytes;
+        if (bytes != window_ && (bytes == 0 || change > window_ / 8)) {
             window_ = bytes;
             const int clamp =
               bytes == 0 ? std::numeric_limits<int>::max() : static_cast<int>(bytes);
@@ -317,6 +320,7 @@ private:
     bool keep_ = true;     // the server will take another request
     bool aborted_ = false;
     std::size_t window_ = 0; // 0: not limited
+    bool wide_ = false;
 };
 
 task<result<void>> http_stream::exchange_state::connect(
@@ -489,6 +493,10 @@ task<result<std::size_t>> http_stream::read_some(std::span<std::byte> into, dead
 
 void http_stream::limit_receive_window(std::size_t bytes) noexcept {
     state_->limit_receive_window(bytes);
+}
+
+bool http_stream::wide() const noexcept {
+    return state_->wide();
 }
 
 bool http_stream::silent() const noexcept {

@@ -53,6 +53,9 @@ public:
     /// Lets the server have at most `bytes` under way to us; 0: what the kernel thinks
     /// right. Takes effect as what is under way arrives.
     void limit_receive_window(std::size_t bytes) noexcept;
+    /// It has been used without such a limit. What was once offered to the server it may
+    /// send, whatever is offered later.
+    bool wide() const noexcept;
 
     /// The last exchange failed before a byte of answer came, as happens when the
     /// server closes an idle connection just then.

@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace firstlight {
 
@@ -21,20 +22,27 @@ constexpr milliseconds look{50};
 // Reports are sent for this many bytes, or after this long.
 constexpr std::uint64_t report_bytes = 256 << 10;
 constexpr milliseconds report_after{10};
+// A rate that differs by less is the same.
+constexpr double rate_noise = 0.1;
+// Of the product of rate and round trip: for the pauses between requests.
+constexpr double more_than_enough = 1.5;
+constexpr std::size_t least_window = 64 << 10;
+constexpr std::size_t paced_window = 256 << 10;
+constexpr std::size_t largest_window = 8 << 20;
 // The background gets one turn in so many while prefetch waits.
 constexpr unsigned prefetch_at_most = 8;
 
 } // namespace
 
-link_keeper::link_keeper(shard& home, std::uint64_t background_limit) noexcept
+link_keeper::link_keeper(shard& home, std::uint64_t background_limit)
   : home_(home)
   , background_limit_(background_limit)
   , tasks_(home) {
 }
 
-void link_keeper::add(std::shared_ptr<link_view> view) {
-    views_.push_back(std::move(view));
-    told_paced_ = false; // so that it is told, too
+void link_keeper::add(const std::shared_ptr<link_view>& view) {
+    views_.push_back(view);
+    told_rate_ = -1; // so that it is told, too
     tell();
 }
 
@@ -56,19 +64,26 @@ void link_keeper::received(const per_lane<std::uint64_t>& bytes) {
     for (const auto l : {lane::demand, lane::prefetch, lane::background}) {
         share_.received(l, bytes[index_of(l)], now);
     }
+    tell();
 }
 
 void link_keeper::tell() {
     const bool paced = share_.paced(clock::now());
+    const double rate = paced ? share_.pace() : share_.rate();
     if (paced && !looking_) {
         look_again();
     }
-    if (paced == told_paced_) {
+    const bool same_rate = std::abs(rate - told_rate_) <= rate_noise * told_rate_;
+    if (paced == told_paced_ && same_rate) {
         return;
     }
     told_paced_ = paced;
+    told_rate_ = rate;
     for (const auto& v : views_) {
-        asio::post(v->home.on(lane::demand), [v, paced] { v->paced = paced; });
+        asio::post(v->home.on(lane::demand), [v, paced, rate] {
+            v->paced = paced;
+            v->rate = rate;
+        });
     }
 }
 
@@ -127,23 +142,41 @@ task<result<bool>> link_keeper::admit(lane l, std::uint64_t bytes) {
 link_gate::link_gate(shard& home, std::shared_ptr<link_keeper> keeper)
   : keeper_(std::move(keeper))
   , view_(std::make_shared<link_view>(home)) {
+    keeper_->count_gate(1);
     asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->add(v); });
 }
 
 link_gate::~link_gate() {
+    keeper_->count_gate(-1);
     asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->remove(v); });
 }
 
-void link_gate::demand(bool began) {
-    demand_here_ += began ? 1 : -1;
-    if (began) {
+void link_gate::enter(lane l) {
+    if (++streams_[index_of(l)] == 1 && l == lane::demand) {
         view_->paced = true; // the keeper says the same, a hop later
+        tell_demand(true);
     }
-    const bool changed = demand_here_ == (began ? 1 : 0);
-    if (changed) {
-        flush();
-        asio::post(keeper_->home().on(lane::demand), [k = keeper_, began] { k->demand(began); });
+}
+
+void link_gate::leave(lane l) {
+    if (--streams_[index_of(l)] == 0 && l == lane::demand) {
+        tell_demand(false);
     }
+}
+
+void link_gate::tell_demand(bool began) {
+    flush();
+    asio::post(keeper_->home().on(lane::demand), [k = keeper_, began] { k->demand(began); });
+}
+
+std::size_t link_gate::window(std::chrono::steady_clock::duration round_trip) const noexcept {
+    const auto lower = streams_[index_of(lane::prefetch)] + streams_[index_of(lane::background)];
+    const double trip = std::chrono::duration<double>(round_trip).count();
+    // Other shards have about as many.
+    const double streams = std::max(1U, lower) * static_cast<double>(keeper_->shards());
+    const double each = more_than_enough * view_->rate * trip / streams;
+    const double most = view_->paced ? paced_window : largest_window;
+    return static_cast<std::size_t>(std::clamp<double>(each, least_window, most));
 }
 
 task<result<void>>
@@ -181,17 +214,6 @@ void link_gate::flush() {
     reported_ = clock::now();
     const auto bytes = std::exchange(unreported_, {});
     asio::post(keeper_->home().on(lane::demand), [k = keeper_, bytes] { k->received(bytes); });
-}
-
-link_gate::demand_mark::demand_mark(link_gate& at)
-  : at_(&at) {
-    at.demand(true);
-}
-
-link_gate::demand_mark::~demand_mark() {
-    if (at_) {
-        at_->demand(false);
-    }
 }
 
 } // namespace firstlight

@@ -7,6 +7,9 @@
 #include "net/link_share.h"
 #include "net/request_lane.h"
 
+#include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -21,6 +24,7 @@ struct link_view {
       : home(h) {}
     shard& home;
     bool paced = false;
+    double rate = 0; // bytes a second that the lower lanes may have; 0: not known yet
 };
 
 /// The one link_share of the process, on `home`. Gates tell it what they read and
@@ -31,14 +35,17 @@ struct link_view {
 class link_keeper : public std::enable_shared_from_this<link_keeper> {
 public:
     /// `background_limit`: bytes a second for the background lane; 0: none.
-    link_keeper(shard& home, std::uint64_t background_limit) noexcept;
+    link_keeper(shard& home, std::uint64_t background_limit);
     /// After all streams have ended.
     task<void> stop() { return tasks_.stop(); }
 
     shard& home() noexcept { return home_; }
     bool background_is_limited() const noexcept { return background_limit_ > 0; }
+    /// How many gates there are. Any thread.
+    unsigned shards() const noexcept { return gates_.load(std::memory_order_relaxed); }
+    void count_gate(int more) noexcept { gates_.fetch_add(static_cast<unsigned>(more)); }
 
-    void add(std::shared_ptr<link_view> view);
+    void add(const std::shared_ptr<link_view>& view);
     void remove(const std::shared_ptr<link_view>& view);
     void demand(bool began);
     void received(const per_lane<std::uint64_t>& bytes);
@@ -58,7 +65,9 @@ private:
     unsigned prefetch_waiting_ = 0;
     unsigned prefetch_in_a_row_ = 0;
     bool told_paced_ = false;
+    double told_rate_ = 0;
     bool looking_ = false;
+    std::atomic<unsigned> gates_{0};
     std::vector<std::shared_ptr<link_view>> views_;
     background_tasks tasks_;
 };
@@ -73,8 +82,8 @@ public:
     link_gate(const link_gate&) = delete;
     link_gate& operator=(const link_gate&) = delete;
 
-    /// Marks a response that a process waits for, for as long as it lives.
-    class demand_mark;
+    /// A stream that is open, and its lane.
+    class stream_mark;
 
     /// Returns when a stream of lane `l` may read `bytes`. While it waits it looks at
     /// `l` again and again: demand never waits. stopping; timed_out at `d`.
@@ -87,35 +96,47 @@ public:
         const bool limited = l == lane::background && keeper_->background_is_limited();
         return l != lane::demand && (view_->paced || limited);
     }
-    /// Whether the lower lanes must wait for their turns.
-    bool paced() const noexcept { return view_->paced; }
+    /// What may be under way to a stream of a lower lane, bytes, whose server is
+    /// `round_trip` away: all of them together keep the link busy, and queue up little
+    /// in front of the first answer that a process will wait for.
+    std::size_t window(std::chrono::steady_clock::duration round_trip) const noexcept;
 
 private:
-    void demand(bool began);
+    void enter(lane l);
+    void leave(lane l);
+    void tell_demand(bool began);
     void flush();
 
     const std::shared_ptr<link_keeper> keeper_;
     const std::shared_ptr<link_view> view_;
-    unsigned demand_here_ = 0;
+    per_lane<unsigned> streams_{};
     per_lane<std::uint64_t> unreported_{};
     link_share::clock::time_point reported_{};
 };
 
-class link_gate::demand_mark {
+class link_gate::stream_mark {
 public:
-    demand_mark() noexcept = default;
-    explicit demand_mark(link_gate& at);
-    demand_mark(demand_mark&& other) noexcept
-      : at_(std::exchange(other.at_, nullptr)) {}
-    demand_mark& operator=(demand_mark&& other) noexcept {
-        std::swap(at_, other.at_);
-        return *this;
+    stream_mark(link_gate& at, lane l)
+      : at_(at)
+      , now_(l) {
+        at_.enter(now_);
     }
-    ~demand_mark();
-    explicit operator bool() const noexcept { return at_ != nullptr; }
+    ~stream_mark() { at_.leave(now_); }
+    stream_mark(const stream_mark&) = delete;
+    stream_mark& operator=(const stream_mark&) = delete;
+
+    /// The stream has become more or less urgent.
+    void follow(lane l) {
+        if (l != now_) {
+            at_.enter(l);
+            at_.leave(now_);
+            now_ = l;
+        }
+    }
 
 private:
-    link_gate* at_ = nullptr;
+    link_gate& at_;
+    lane now_;
 };
 
 } // namespace firstlight

@@ -13,7 +13,7 @@ constexpr milliseconds window_length{100};
 // Demand that pauses for less than this goes on: between two reads of one process.
 constexpr milliseconds demand_lingers{100};
 // Of what is over, so that no queue grows.
-constexpr double headroom = 0.93;
+constexpr double headroom = 0.95;
 constexpr double growth = 1.5;       // of the pace, in a window, until the link is full
 constexpr double full = 0.8;         // arrives of what was asked for: there is no more
 constexpr double first_demand = 0.5; // of the link, until it is measured

@@ -9,10 +9,7 @@ namespace {
 constexpr std::size_t slice_size = 64 << 10;
 // How much a stream of a lower lane reads before it asks again whether it may.
 constexpr std::uint64_t turn = 64 << 10;
-// What may be under way to a lower lane that is paced, and to one that is not: the
-// queue in front of the next answer that a process waits for.
-constexpr std::size_t paced_window = 256 << 10;
-constexpr std::size_t lower_window = 1 << 20;
+constexpr std::uint64_t paced_request = 64 << 10;
 // A server that drops us after less than this is not getting anywhere.
 constexpr std::uint64_t progress = 64 << 10;
 
@@ -28,42 +25,57 @@ range_stream::range_stream(
   , until_(d)
   , tries_(finder.retries())
   , position_(range.begin())
-  , end_(std::max(range.begin(), range.end())) {
-    priority_.watch(this, [this] { follow_lane(); });
-    follow_lane();
+  , end_(std::max(range.begin(), range.end()))
+  , mark_(finder.gate(), priority_.get()) {
+    priority_.watch(this, [this] { mark_.follow(priority_.get()); });
 }
 
 range_stream::~range_stream() {
     priority_.unwatch(this);
 }
 
-void range_stream::follow_lane() {
-    const bool demand = priority_.get() == lane::demand;
-    if (demand && !mark_) {
-        mark_ = link_gate::demand_mark(finder_.gate());
-    } else if (!demand && mark_) {
-        mark_ = link_gate::demand_mark();
-    }
-}
-
+// So that a lower lane does not have more under way than keeps the link busy.
 void range_stream::size_window() {
-    auto& stream = source_->from.held.stream();
-    if (priority_.get() == lane::demand) {
-        stream.limit_receive_window(0);
-    } else {
-        stream.limit_receive_window(finder_.gate().paced() ? paced_window : lower_window);
-    }
+    auto& held = source_->from.held;
+    const bool demand = priority_.get() == lane::demand;
+    held.stream().limit_receive_window(demand ? 0 : finder_.gate().window(held.round_trip()));
 }
 
 void range_stream::adopt(located first) {
     source_.emplace(std::move(first));
 }
 
+// All of the rest; but while a process waits elsewhere, a lower lane asks for little at
+// once, and only when it may have that much: what has been asked for comes at the link's
+// full rate, whenever it is read.
+task<result<byte_range>> range_stream::next_request() {
+    mark_.follow(priority_.get());
+    auto& gate = finder_.gate();
+    if (!gate.must_ask(priority_.get())) {
+        co_return rest();
+    }
+    const auto bytes = std::min(left(), paced_request);
+    auto passed = co_await gate.pass(priority_, bytes, until_, finder_.stopping());
+    if (!passed) {
+        co_return passed.error();
+    }
+    mark_.follow(priority_.get());
+    if (!gate.must_ask(priority_.get())) { // raised, or nobody waits any more
+        co_return rest();
+    }
+    admitted_bytes_ = bytes;
+    co_return byte_range(position_, position_ + bytes);
+}
+
 task<result<void>> range_stream::prepare() {
     if (source_ || left() == 0) {
         co_return result<void>();
     }
-    const wish w(blob_, range_query::bytes(rest(), finder_.config().max_skip), priority_, until_);
+    auto next = co_await next_request();
+    if (!next) {
+        co_return next.error();
+    }
+    const wish w(blob_, range_query::bytes(*next, finder_.config().max_skip), priority_, until_);
     auto found = co_await finder_.find(w, tries_);
     if (!found) {
         co_return found.error();
@@ -84,7 +96,7 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
     if (skipping) {
         room = slice_.span();
     }
-    follow_lane();
+    mark_.follow(priority_.get());
     auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
     if (priority_.get() != lane::demand && finder_.gate().must_ask(priority_.get())) {
         if (admitted_bytes_ == 0) {
@@ -93,7 +105,7 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
                 co_return passed.error();
             }
             admitted_bytes_ = turn;
-            follow_lane();
+            mark_.follow(priority_.get());
         }
         most = std::min(most, admitted_bytes_);
     }

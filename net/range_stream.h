@@ -30,10 +30,10 @@ public:
     void set_lane(lane l) override { priority_.promote(l); }
 
 private:
+    task<result<byte_range>> next_request();
     task<result<std::size_t>> take(std::span<std::byte> into);
     task<result<std::size_t>> receive(std::span<std::byte> into);
     void account(std::size_t n);
-    void follow_lane();
     void size_window();
     task<result<void>> recover(fault why);
     byte_range rest() const noexcept { return {position_, end_}; }
@@ -48,8 +48,8 @@ private:
     std::uint64_t end_;
     std::uint64_t since_failure_ = 0;  // bytes
     std::uint64_t admitted_bytes_ = 0; // that may be read before the gate is asked again
-    link_gate::demand_mark mark_;      // while a process waits
-    std::optional<located> source_;    // plan: what is left of its body
+    link_gate::stream_mark mark_;
+    std::optional<located> source_; // plan: what is left of its body
     buffer slice_;
 };
 

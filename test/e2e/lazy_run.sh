@@ -7,6 +7,7 @@
 e2e_begin
 registry_start "$(image_ensure)"
 containerd_start
+daemon_idle
 daemon_start
 image=$(ref esgz)
 snapshotter=$E2E_SNAPSHOTTER

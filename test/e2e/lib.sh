@@ -16,13 +16,14 @@
 set -euo pipefail
 
 # runc turns / private, which must be a mount point for that. The root of a chroot is
-# none: then the script starts again in a mount namespace of its own, where it is.
+# none: then the script starts again in a mount namespace of its own, where it is. (It is
+# put into /proc, whose mount can be made private, so that nothing of it gets out.)
 if ((EUID == 0)) && ! grep -q '^[0-9]* [0-9]* [^ ]* [^ ]* / ' /proc/self/mountinfo; then
-    mkdir -p /run/firstlight-e2e-root
     # shellcheck disable=SC2016 # for the inner shell
-    exec unshare --mount --propagation private "$BASH" -c \
-        'mount --rbind / "$0" && cd "$0" && exec chroot . "$@"' \
-        /run/firstlight-e2e-root "$BASH" "$(realpath "$0")" "$@"
+    exec unshare --mount --propagation unchanged "$BASH" -c \
+        'mount --make-private /proc && mount --rbind / "$0" && mount --make-rprivate "$0" &&
+            cd "$0" && exec chroot . "$@"' \
+        /proc/tty "$BASH" "$(realpath "$0")" "$@"
 fi
 
 e2e_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -439,11 +440,13 @@ daemon_start() {
     done
 }
 # Asked through containerd where it runs: its connection backs off for seconds after
-# a daemon died, and what follows should not have to wait for that.
+# a daemon died, and what follows should not have to wait for that. Only what changes
+# something gets as far as the daemon.
 daemon_answers() {
     [[ -S $work/firstlightd.sock ]] || return 1
-    [[ -z ${e2e_pids[containerd]:-} ]] ||
-        ctr_within 5 snapshots --snapshotter firstlight ls >/dev/null 2>&1
+    [[ -n ${e2e_pids[containerd]:-} ]] || return 0
+    ctr_within 5 snapshots --snapshotter firstlight prepare e2e-probe >/dev/null 2>&1 &&
+        ctr_within 5 snapshots --snapshotter firstlight rm e2e-probe >/dev/null 2>&1
 }
 daemon_stop() { e2e_stop daemon; }
 daemon_kill() { e2e_stop daemon KILL; }

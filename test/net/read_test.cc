@@ -24,7 +24,7 @@ struct streamed {
 
 task<streamed> stream_all(registry_client& client, blob_address blob, byte_range r) {
     streamed all;
-    auto opened = co_await client.open(blob, r, lane::background, deadline::after(5s));
+    auto opened = co_await client.open(blob, r, lane::demand, deadline::after(5s));
     if (!opened) {
         all.why = opened.error();
         co_return all;
