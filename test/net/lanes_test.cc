@@ -1,0 +1,100 @@
+// Lower lanes give way to demand, wherever on the node a process waits.
+
+#include "test/net/net_rig.h"
+
+#include <cstdio>
+
+using namespace firstlight;
+using namespace firstlight::test;
+
+namespace {
+
+struct lanes_rig : net_rig {
+    std::string content = pattern(3'000'000);
+    digest blob = registry.add_blob(content);
+    digest slow = registry.add_blob("somebody waits for this");
+
+    /// A process that waits for the registry, for as long as the future is kept.
+    std::future<result<buffer>> somebody_waits() {
+        imposter_fault late;
+        late.delay = 1500ms;
+        registry.fail(late);
+        auto waiting = reading_elsewhere(at(slow), byte_range(0, 8));
+        while (registry.log().empty()) {
+            std::this_thread::sleep_for(1ms);
+        }
+        return waiting;
+    }
+    /// Bytes that each request for the blob asked for.
+    std::vector<std::uint64_t> asked() {
+        std::vector<std::uint64_t> sizes;
+        for (const auto& r : registry.log()) {
+            unsigned long long first = 0;
+            unsigned long long last = 0;
+            const bool ours = r.path.find(blob.to_string()) != std::string::npos;
+            if (ours && std::sscanf(r.range.c_str(), "bytes=%llu-%llu", &first, &last) == 2) {
+                sizes.push_back(last + 1 - first);
+            }
+        }
+        return sizes;
+    }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(lanes_rig, "while a process waits, a lower lane asks for little at once") {
+    auto waiting = somebody_waits();
+    for (const auto l : {lane::prefetch, lane::background}) {
+        const auto got = reading(at(blob), byte_range(0, 200'000), l).get();
+        REQUIRE_MESSAGE(got.has_value(), got.error().context());
+        CHECK(as_text(got->span()) == content.substr(0, 200'000));
+    }
+    CHECK(waiting.wait_for(0s) == std::future_status::timeout);
+    CHECK(asked().size() == 8);
+    CHECK(std::ranges::max(asked()) <= 64 << 10);
+    CHECK(waiting.get().has_value());
+}
+
+TEST_CASE_FIXTURE(lanes_rig, "demand asks for all at once, whoever waits") {
+    auto waiting = somebody_waits();
+    CHECK(reading(at(blob), byte_range(0, 1'000'000)).get().has_value());
+    CHECK(asked() == std::vector<std::uint64_t>{1'000'000});
+    CHECK(waiting.get().has_value());
+}
+
+TEST_CASE_FIXTURE(lanes_rig, "once nobody waits, lower lanes ask for all of it again") {
+    CHECK(somebody_waits().get().has_value());
+    std::this_thread::sleep_for(300ms); // a process that reads on is not done yet
+    CHECK(reading(at(blob), byte_range(0, 1'000'000), lane::background).get().has_value());
+    CHECK(asked() == std::vector<std::uint64_t>{1'000'000});
+}
+
+TEST_CASE_FIXTURE(lanes_rig, "a fetch that demand joins is not held back any more") {
+    auto waiting = somebody_waits();
+    const auto joined = std::make_shared<std::atomic<bool>>(false);
+    const request_lane raised(
+      lane::background, [joined] { return joined->load() ? lane::demand : lane::background; });
+    auto fetch = reading(at(blob), byte_range(0, 3'000'000), raised);
+    while (asked().empty()) {
+        std::this_thread::sleep_for(1ms);
+    }
+    joined->store(true);
+    const auto got = fetch.get();
+    REQUIRE_MESSAGE(got.has_value(), got.error().context());
+    CHECK(as_text(got->span()) == content);
+    CHECK(asked().size() < 20); // of 46 pieces
+    CHECK(asked().back() > 1'500'000);
+    CHECK(waiting.get().has_value());
+}
+
+TEST_CASE_FIXTURE(lanes_rig, "the background keeps to its limit, and nobody else has to") {
+    auto limited = quick();
+    limited.background_bytes_per_second = 1'000'000;
+    restart(limited);
+    const auto began = std::chrono::steady_clock::now();
+    CHECK(reading(at(blob), byte_range(0, 500'000), lane::background).get().has_value());
+    CHECK(std::chrono::steady_clock::now() - began > 350ms);
+    registry.clear_log();
+    CHECK(reading(at(blob), byte_range(0, 3'000'000), lane::prefetch).get().has_value());
+    CHECK(asked().size() == 1);
+}
