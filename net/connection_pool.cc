@@ -138,10 +138,10 @@ task<bool> connection_pool::granted(slot& s, deadline d) {
     co_return s.lent;
 }
 
-// Lower lanes take only connections whose windows were never opened wide; demand
-// prefers the others.
+// The background takes only connections whose windows were never opened wide; the
+// others prefer those that were.
 std::unique_ptr<http_stream> connection_pool::pick_idle(server& s, lane l) {
-    const bool lower = gate_ && l != lane::demand;
+    const bool lower = gate_ && l == lane::background;
     const auto oldest = steady::now() - limits_.idle_timeout;
     std::erase_if(s.idle, [oldest](const auto& i) { return i.since < oldest; });
     while (!s.idle.empty()) {
@@ -189,8 +189,8 @@ connection_pool::take(url to, shared_tls_context trust, request_lane l, deadline
     }
     lease taken(std::move(held));
     if (gate_) { // before the request: its answer may fill the window at once
-        const bool demand = taken.priority() == lane::demand;
-        taken.stream().limit_receive_window(demand ? 0 : gate_->window(taken.round_trip()));
+        const bool limited = taken.priority() == lane::background;
+        taken.stream().limit_receive_window(limited ? gate_->window(taken.round_trip()) : 0);
     }
     co_return std::move(taken);
 }

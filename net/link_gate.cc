@@ -14,7 +14,7 @@ namespace {
 using clock = link_share::clock;
 using std::chrono::milliseconds;
 
-// How long a lower lane waits before it looks whether it has become demand.
+// How long a stream waits before it looks whether it has been raised.
 constexpr milliseconds turn{5};
 constexpr milliseconds least_wait{1};
 // How often it is looked whether demand is over.
@@ -29,8 +29,6 @@ constexpr double more_than_enough = 1.5;
 constexpr std::size_t least_window = 64 << 10;
 constexpr std::size_t paced_window = 256 << 10;
 constexpr std::size_t largest_window = 8 << 20;
-// The background gets one turn in so many while prefetch waits.
-constexpr unsigned prefetch_at_most = 8;
 
 } // namespace
 
@@ -100,24 +98,11 @@ void link_keeper::look_again() {
     tasks_.spawn("look whether demand is over", lane::demand, std::move(look_later));
 }
 
-link_share::clock::time_point link_keeper::next_turn(lane l) const noexcept {
-    const auto at = share_.next_admission();
-    return l == lane::background ? std::max(at, background_free_at_) : at;
-}
-
-bool link_keeper::try_admit(lane l, std::uint64_t bytes) {
+bool link_keeper::try_admit(std::uint64_t bytes) {
     const auto now = clock::now();
-    const bool background = l == lane::background;
-    const bool gives_way =
-      background && prefetch_waiting_ > 0 && prefetch_in_a_row_ < prefetch_at_most;
-    if (gives_way || (background && background_free_at_ > now) || !share_.admit(bytes, now)) {
+    if (background_free_at_ > now || !share_.admit(bytes, now)) {
         return false;
     }
-    if (!background) {
-        ++prefetch_in_a_row_;
-        return true;
-    }
-    prefetch_in_a_row_ = 0;
     if (background_limit_ > 0) {
         const std::chrono::duration<double> takes(
           static_cast<double>(bytes) / static_cast<double>(background_limit_));
@@ -127,16 +112,13 @@ bool link_keeper::try_admit(lane l, std::uint64_t bytes) {
     return true;
 }
 
-task<result<bool>> link_keeper::admit(lane l, std::uint64_t bytes) {
-    if (try_admit(l, bytes)) {
+task<result<bool>> link_keeper::admit(std::uint64_t bytes) {
+    if (try_admit(bytes)) {
         co_return true;
     }
-    const bool prefetch = l == lane::prefetch;
-    prefetch_waiting_ += prefetch ? 1 : 0;
-    const auto left = next_turn(l) - clock::now();
+    const auto left = std::max(share_.next_admission(), background_free_at_) - clock::now();
     (void)co_await sleep_for(std::clamp<clock::duration>(left, least_wait, turn), tasks_.token());
-    prefetch_waiting_ -= prefetch ? 1 : 0;
-    co_return try_admit(l, bytes);
+    co_return try_admit(bytes);
 }
 
 link_gate::link_gate(shard& home, std::shared_ptr<link_keeper> keeper)
@@ -170,7 +152,7 @@ void link_gate::tell_demand(bool began) {
 }
 
 std::size_t link_gate::window(std::chrono::steady_clock::duration round_trip) const noexcept {
-    const auto lower = streams_[index_of(lane::prefetch)] + streams_[index_of(lane::background)];
+    const auto lower = streams_[index_of(lane::background)];
     const double trip = std::chrono::duration<double>(round_trip).count();
     // Other shards have about as many.
     const double streams = std::max(1U, lower) * static_cast<double>(keeper_->shards());
@@ -183,14 +165,12 @@ task<result<void>>
 link_gate::pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token stop) {
     while (must_ask(l.get())) {
         if (stop.stop_requested()) {
-            co_return fault(errc::stopping, "while a lower lane waits for its turn");
+            co_return fault(errc::stopping, "while the background waits for its turn");
         }
         if (d.expired()) {
-            co_return fault(errc::timed_out, "while a lower lane waits for its turn");
+            co_return fault(errc::timed_out, "while the background waits for its turn");
         }
-        auto ask = [keeper = keeper_, asked = l.get(), bytes] {
-            return keeper->admit(asked, bytes);
-        };
+        auto ask = [keeper = keeper_, bytes] { return keeper->admit(bytes); };
         auto admitted = co_await call_on(keeper_->home(), lane::demand, std::move(ask));
         if (!admitted) {
             co_return admitted.error();

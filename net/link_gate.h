@@ -49,21 +49,19 @@ public:
     void remove(const std::shared_ptr<link_view>& view);
     void demand(bool began);
     void received(const per_lane<std::uint64_t>& bytes);
-    /// Waits until lane `l` may read `bytes`, but not for long: false means to ask again.
-    task<result<bool>> admit(lane l, std::uint64_t bytes);
+    /// Waits until the background may read `bytes`, but not for long: false means to ask
+    /// again.
+    task<result<bool>> admit(std::uint64_t bytes);
 
 private:
     void tell();
     void look_again();
-    link_share::clock::time_point next_turn(lane l) const noexcept;
-    bool try_admit(lane l, std::uint64_t bytes);
+    bool try_admit(std::uint64_t bytes);
 
     shard& home_;
     const std::uint64_t background_limit_;
     link_share share_;
     link_share::clock::time_point background_free_at_{};
-    unsigned prefetch_waiting_ = 0;
-    unsigned prefetch_in_a_row_ = 0;
     bool told_paced_ = false;
     double told_rate_ = 0;
     bool looking_ = false;
@@ -86,17 +84,17 @@ public:
     class stream_mark;
 
     /// Returns when a stream of lane `l` may read `bytes`. While it waits it looks at
-    /// `l` again and again: demand never waits. stopping; timed_out at `d`.
+    /// `l` again and again: who is raised waits no more. stopping; timed_out at `d`.
     task<result<void>> pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token stop);
     /// `bytes` have been read.
     void received(lane l, std::uint64_t bytes);
 
-    /// Whether a stream of lane `l` must pass() before it reads.
+    /// Whether a stream of lane `l` must pass() before it reads. What is prefetched is
+    /// mostly what a waiting process reads next, so only the background has to.
     bool must_ask(lane l) const noexcept {
-        const bool limited = l == lane::background && keeper_->background_is_limited();
-        return l != lane::demand && (view_->paced || limited);
+        return l == lane::background && (view_->paced || keeper_->background_is_limited());
     }
-    /// What may be under way to a stream of a lower lane, bytes, whose server is
+    /// What may be under way to a stream of the background, bytes, whose server is
     /// `round_trip` away: all of them together keep the link busy, and queue up little
     /// in front of the first answer that a process will wait for.
     std::size_t window(std::chrono::steady_clock::duration round_trip) const noexcept;

@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 // Long enough that what lies in socket buffers does not look like speed.
 constexpr milliseconds window_length{100};
 // Demand that pauses for less than this goes on: between two reads of one process.
-constexpr milliseconds demand_lingers{100};
+constexpr milliseconds demand_lingers{1000};
 // Of what is over, so that no queue grows.
 constexpr double headroom = 0.95;
 constexpr double growth = 1.5;       // of the pace, in a window, until the link is full
@@ -54,7 +54,7 @@ bool link_share::paced(clock::time_point now) const noexcept {
 void link_share::received(lane l, std::uint64_t bytes, clock::time_point now) {
     roll(now);
     now_.all += bytes;
-    now_.demand += l == lane::demand ? bytes : 0;
+    now_.demand += l == lane::background ? 0 : bytes;
 }
 
 double link_share::pace() const noexcept {

@@ -7,16 +7,17 @@
 
 namespace firstlight {
 
-/// How fast the lanes below demand may read from their sockets.
+/// How fast the background may read from its sockets. ("Demand" is prefetch as well here:
+/// both are served first.)
 ///
 /// While no process waits they take all that the link gives. While one does, and for a
 /// moment after, they are paced at what demand leaves over of the link's rate: nothing
 /// of theirs queues up in front of an answer that a process waits for, and what demand
 /// has no use for is not wasted either. They are never stopped for good.
 ///
-/// The link's rate is not known, so it is measured: what arrives while the lower lanes
+/// The link's rate is not known, so it is measured: what arrives while the background
 /// run free. Where demand came first, the pace grows until no more arrives. It must not
-/// be guessed too high, or the lower lanes fill a queue, demand gets less, and they take
+/// be guessed too high, or the background fill a queue, demand gets less, and they take
 /// that as well. So while they are paced it is only corrected downwards, and measured
 /// anew when demand pauses.
 ///
@@ -31,14 +32,14 @@ public:
     /// `bytes` of body have been read in lane `l`.
     void received(lane l, std::uint64_t bytes, clock::time_point now);
 
-    /// Whether the lower lanes must ask admit() before they read.
+    /// Whether the background must ask admit() before they read.
     bool paced(clock::time_point now) const noexcept;
-    /// Whether a lower lane may read `bytes` now; if so, they count as read.
+    /// Whether the background may read `bytes` now; if so, they count as read.
     bool admit(std::uint64_t bytes, clock::time_point now);
     /// When admit() may next say yes.
     clock::time_point next_admission() const noexcept { return free_at_; }
 
-    /// What the lower lanes may read while paced, and what the link is taken for;
+    /// What the background may read while paced, and what the link is taken for;
     /// bytes a second.
     double pace() const noexcept;
     double rate() const noexcept { return rate_; }
@@ -48,7 +49,7 @@ private:
         clock::time_point end;
         std::uint64_t all = 0;
         std::uint64_t demand = 0;
-        bool kept_waiting = false; // a lower lane was not admitted at once
+        bool kept_waiting = false; // the background was not admitted at once
         bool paced = false;
     };
     // Of the windows since the last look at what the pace brought.

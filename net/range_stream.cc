@@ -34,18 +34,18 @@ range_stream::~range_stream() {
     priority_.unwatch(this);
 }
 
-// So that a lower lane does not have more under way than keeps the link busy.
+// So that the background does not have more under way than keeps the link busy.
 void range_stream::size_window() {
     auto& held = source_->from.held;
-    const bool demand = priority_.get() == lane::demand;
-    held.stream().limit_receive_window(demand ? 0 : finder_.gate().window(held.round_trip()));
+    const bool limited = priority_.get() == lane::background;
+    held.stream().limit_receive_window(limited ? finder_.gate().window(held.round_trip()) : 0);
 }
 
 void range_stream::adopt(located first) {
     source_.emplace(std::move(first));
 }
 
-// All of the rest; but while a process waits elsewhere, a lower lane asks for little at
+// All of the rest; but while a process waits elsewhere, the background asks for little at
 // once, and only when it may have that much: what has been asked for comes at the link's
 // full rate, whenever it is read.
 task<result<byte_range>> range_stream::next_request() {
@@ -98,7 +98,7 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
     }
     mark_.follow(priority_.get());
     auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
-    if (priority_.get() != lane::demand && finder_.gate().must_ask(priority_.get())) {
+    if (finder_.gate().must_ask(priority_.get())) {
         if (admitted_bytes_ == 0) {
             auto passed = co_await finder_.gate().pass(priority_, turn, until_, finder_.stopping());
             if (!passed) {
