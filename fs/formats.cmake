@@ -15,6 +15,7 @@ firstlight_library(fs_formats
   HEADERS
     estargz_footer.h
     gunzip.h
+    gzip_member.h
     index.h
     index_compiler.h
     index_format.h

@@ -1,6 +1,7 @@
 #include "fs/gunzip.h"
 
-#include <libdeflate.h>
+#include "fs/gzip_member.h"
+
 #include <zlib.h>
 
 #include <algorithm>
@@ -63,18 +64,10 @@ private:
     std::vector<buffer> pieces_;
 };
 
-struct free_decompressor {
-    void operator()(libdeflate_decompressor* d) const noexcept { libdeflate_free_decompressor(d); }
-};
-
 // Inflates members into `out` until it has `end` bytes. False if one of them has
 // more than fits, or is damaged: walking it may still give what is wanted.
 bool inflate_members(bytes in, std::span<std::byte> out, std::uint64_t end) {
-    const std::unique_ptr<libdeflate_decompressor, free_decompressor> decompressor(
-      libdeflate_alloc_decompressor());
-    if (!decompressor) {
-        throw std::bad_alloc();
-    }
+    const auto decompressor = make_gzip_decompressor();
     std::uint64_t at = 0;
     while (at < end) {
         std::size_t used = 0;
@@ -90,13 +83,10 @@ bool inflate_members(bytes in, std::span<std::byte> out, std::uint64_t end) {
     return true;
 }
 
-// How much room inflate_members() needs, by the length that the last member's
-// trailer states (RFC 1952, ISIZE) where that is believable.
+// How much room inflate_members() needs, by the length that the last member
+// states where that is believable.
 std::uint64_t room_for(bytes compressed, std::uint64_t end) {
-    std::uint32_t stated = 0;
-    if (compressed.size() >= sizeof stated) {
-        std::memcpy(&stated, compressed.data() + compressed.size() - sizeof stated, sizeof stated);
-    }
+    const std::uint64_t stated = stated_length(compressed);
     return stated >= end && stated <= end + max_slack ? stated : end + usual_slack;
 }
 

@@ -1,6 +1,7 @@
 #include "fs/toc_stream.h"
 
-#include <libdeflate.h>
+#include "fs/gzip_member.h"
+
 #include <zlib.h>
 
 #include <algorithm>
@@ -78,28 +79,15 @@ result<std::uint64_t> json_size(std::string_view header, std::uint64_t max_json_
     return *size;
 }
 
-struct free_decompressor {
-    void operator()(libdeflate_decompressor* d) const noexcept { libdeflate_free_decompressor(d); }
-};
-
 } // namespace
 
 std::optional<toc_text>
 toc_text::inflate(std::span<const std::byte> member, std::uint64_t max_bytes) {
-    // RFC 1952, ISIZE: the length, modulo 2^32, at the member's end.
-    std::uint32_t stated = 0;
-    if (member.size() < sizeof stated) {
-        return std::nullopt;
-    }
-    std::memcpy(&stated, member.data() + member.size() - sizeof stated, sizeof stated);
+    const auto stated = stated_length(member);
     if (stated < tar_block || stated > max_bytes) {
         return std::nullopt;
     }
-    const std::unique_ptr<libdeflate_decompressor, free_decompressor> decompressor(
-      libdeflate_alloc_decompressor());
-    if (!decompressor) {
-        throw std::bad_alloc();
-    }
+    const auto decompressor = make_gzip_decompressor();
     buffer tar(stated + vector_bytes);
     std::memset(tar.data() + stated, 0, vector_bytes);
     std::size_t made = 0;
