@@ -30,9 +30,8 @@ fault fault_of(sqlite3* db) {
 // survive a power failure; its own store syncs each transaction too.
 constexpr const char* settings = "PRAGMA locking_mode = EXCLUSIVE;"
                                  "PRAGMA journal_mode = WAL;"
-                                 "PRAGMA synchronous = FULL;" // see durable
+                                 "PRAGMA synchronous = FULL;"
                                  "PRAGMA foreign_keys = ON;";
-constexpr const char* durable = "PRAGMA synchronous = FULL";
 
 } // namespace
 
@@ -117,10 +116,6 @@ void database::migrate(std::span<const char* const> migrations) {
 
 void database::run(const std::string& sql) {
     attempt(sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr));
-}
-
-void database::be_durable() noexcept {
-    sqlite3_exec(db_.get(), durable, nullptr, nullptr, nullptr); // cannot fail outside of one
 }
 
 void database::attempt(int code) {
@@ -212,25 +207,32 @@ void database::statement::bind_null(int i) {
     }
 }
 
+database::transaction::lax_sync::lax_sync(database& db)
+  : db_(db) {
+    db_.prepare("PRAGMA synchronous = NORMAL").step(); // WAL: synced at a checkpoint only
+}
+
+database::transaction::lax_sync::~lax_sync() {
+    // Outside of a transaction this cannot fail.
+    sqlite3_exec(db_.db_.get(), "PRAGMA synchronous = FULL", nullptr, nullptr, nullptr);
+}
+
 database::transaction::transaction(database& db, kept when)
-  : db_(db)
-  , when_(when) {
-    if (when_ == kept::later) {
-        db_.prepare("PRAGMA synchronous = NORMAL").step(); // WAL: synced at a checkpoint only
+  : db_(db) {
+    if (when == kept::later) {
+        lax_.emplace(db_);
     }
     db_.prepare("BEGIN IMMEDIATE").step();
 }
 
 database::transaction::~transaction() {
+    if (done_) {
+        return;
+    }
     try {
-        if (!done_) {
-            db_.prepare("ROLLBACK").step();
-        }
+        db_.prepare("ROLLBACK").step();
     } catch (const database_failure&) {
         // SQLite has rolled back by itself, as it does when the disk is full.
-    }
-    if (when_ == kept::later) {
-        db_.be_durable();
     }
 }
 

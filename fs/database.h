@@ -78,7 +78,6 @@ private:
     void migrate(std::span<const char* const> migrations);
     void run(const std::string& sql); // may hold several statements
     void attempt(int code);
-    void be_durable() noexcept;
 
     struct closer {
         void operator()(sqlite3* db) const noexcept;
@@ -151,8 +150,20 @@ public:
     void commit();
 
 private:
+    // While it lives, commits are synced with a later one.
+    class lax_sync {
+    public:
+        explicit lax_sync(database& db);
+        ~lax_sync();
+        lax_sync(const lax_sync&) = delete;
+        lax_sync& operator=(const lax_sync&) = delete;
+
+    private:
+        database& db_;
+    };
+
     database& db_;
-    const kept when_;
+    std::optional<lax_sync> lax_; // ends after the rollback, and where none could begin
     bool done_ = false;
 };
 
