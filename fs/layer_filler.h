@@ -38,7 +38,7 @@ public:
     ~layer_filler();
 
     /// Fetches the chunks of `l` that begin before blob offset `prefetch_end`, and then,
-    /// if `whole`, the rest. Once for each layer, until forget().
+    /// if `whole`, the rest. While that goes on, a second call does nothing.
     void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
     /// Begins nothing more for the layer.
     void forget(std::uint32_t number);

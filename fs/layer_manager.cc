@@ -305,12 +305,7 @@ task<result<void>> layer_manager::restore_one(layer_record record) {
     }
     auto stored = co_await known(record.toc);
     if (stored) {
-        auto entered = co_await enter(
-          record.number, record.blob, record.blob_size, stored->toc(), std::move(sources));
-        if (entered && !(*entered)->sources().empty()) {
-            filler_.fill(*entered, 0, options_.background_fetch);
-        }
-        co_return entered ? result<void>() : result<void>(entered.error());
+        co_return co_await enter_again(record, stored->toc(), std::move(sources));
     }
     if (sources.empty()) {
         co_return stored.error();
@@ -321,15 +316,25 @@ task<result<void>> layer_manager::restore_one(layer_record record) {
     co_return stored.error();
 }
 
+// And its download goes on where it was.
+task<result<void>> layer_manager::enter_again(
+  layer_record record, std::shared_ptr<const index> toc, std::vector<blob_address> sources) {
+    auto entered = co_await enter(
+      record.number, record.blob, record.blob_size, std::move(toc), std::move(sources));
+    if (!entered) {
+        co_return entered.error();
+    }
+    if (!(*entered)->sources().empty()) {
+        filler_.fill(*entered, 0, options_.background_fetch);
+    }
+    co_return result<void>();
+}
+
 task<void> layer_manager::resolve_again(layer_record record, std::vector<blob_address> sources) {
     auto resolved = co_await resolve(
       sources.front(), record.toc, lane::demand, deadline::after(resolve_patience));
     if (resolved) {
-        auto entered =
-          co_await enter(record.number, record.blob, record.blob_size, resolved->toc(), sources);
-        if (entered) {
-            filler_.fill(*entered, 0, options_.background_fetch);
-        }
+        co_await enter_again(record, resolved->toc(), std::move(sources));
         co_return;
     }
     log::error(

@@ -99,6 +99,8 @@ private:
       std::vector<blob_address> sources);
     task<void> resolve_neighbour(blob_address blob);
     task<result<void>> restore_one(layer_record record);
+    task<result<void>> enter_again(
+      layer_record record, std::shared_ptr<const index> toc, std::vector<blob_address> sources);
     task<void> resolve_again(layer_record record, std::vector<blob_address> sources);
     void follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch_wish);
     task<void> warm(layer_ptr l);
