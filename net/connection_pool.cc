@@ -188,10 +188,7 @@ connection_pool::take(url to, shared_tls_context trust, request_lane l, deadline
         held->stream = std::move(*opened);
     }
     lease taken(std::move(held));
-    if (gate_) { // before the request: its answer may fill the window at once
-        const bool limited = taken.priority() == lane::background;
-        taken.stream().limit_receive_window(limited ? gate_->window(taken.round_trip()) : 0);
-    }
+    taken.fit_window(); // before the request: its answer may fill the window at once
     co_return std::move(taken);
 }
 
@@ -311,8 +308,11 @@ http_stream& connection_pool::lease::stream() noexcept {
     return *slot_->stream;
 }
 
-lane connection_pool::lease::priority() const {
-    return slot_->priority.get();
+void connection_pool::lease::fit_window() {
+    if (const auto* gate = slot_->pool.gate_) {
+        const bool limited = slot_->priority.get() == lane::background;
+        stream().limit_receive_window(limited ? gate->window(round_trip()) : 0);
+    }
 }
 
 bool connection_pool::lease::reused() const noexcept {

@@ -110,7 +110,8 @@ public:
     http_stream& stream() noexcept;
     /// It has served a request before.
     bool reused() const noexcept;
-    lane priority() const;
+    /// Sizes the receive window for the lane that the request is in now.
+    void fit_window();
     /// A request has been answered after `d`.
     void answered_after(std::chrono::steady_clock::duration d) noexcept;
     /// The least that this server took for an answer in the last minute or so: what the

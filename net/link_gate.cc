@@ -77,10 +77,12 @@ void link_keeper::tell() {
     }
     told_paced_ = paced;
     told_rate_ = rate;
+    const auto shards = static_cast<unsigned>(views_.size());
     for (const auto& v : views_) {
-        asio::post(v->home.on(lane::demand), [v, paced, rate] {
+        asio::post(v->home.on(lane::demand), [v, paced, rate, shards] {
             v->paced = paced;
             v->rate = rate;
+            v->shards = shards;
         });
     }
 }
@@ -124,12 +126,10 @@ task<result<bool>> link_keeper::admit(std::uint64_t bytes) {
 link_gate::link_gate(shard& home, std::shared_ptr<link_keeper> keeper)
   : keeper_(std::move(keeper))
   , view_(std::make_shared<link_view>(home)) {
-    keeper_->count_gate(1);
     asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->add(v); });
 }
 
 link_gate::~link_gate() {
-    keeper_->count_gate(-1);
     asio::post(keeper_->home().on(lane::demand), [k = keeper_, v = view_] { k->remove(v); });
 }
 
@@ -155,7 +155,7 @@ std::size_t link_gate::window(std::chrono::steady_clock::duration round_trip) co
     const auto lower = streams_[index_of(lane::background)];
     const double trip = std::chrono::duration<double>(round_trip).count();
     // Other shards have about as many.
-    const double streams = std::max(1U, lower) * static_cast<double>(keeper_->shards());
+    const double streams = std::max(1U, lower) * view_->shards;
     const double each = more_than_enough * view_->rate * trip / streams;
     const double most = view_->paced ? paced_window : largest_window;
     return static_cast<std::size_t>(std::clamp<double>(each, least_window, most));

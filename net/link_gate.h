@@ -7,7 +7,6 @@
 #include "net/link_share.h"
 #include "net/request_lane.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -24,11 +23,12 @@ struct link_view {
       : home(h) {}
     shard& home;
     bool paced = false;
-    double rate = 0; // bytes a second that the lower lanes may have; 0: not known yet
+    double rate = 0;     // bytes a second that the background may have; 0: not known yet
+    unsigned shards = 1; // that share it
 };
 
 /// The one link_share of the process, on `home`. Gates tell it what they read and
-/// whether a process waits; it tells them whether the lower lanes may run free.
+/// whether a process waits; it tells them whether the background may run free.
 ///
 /// Shared by all gates, and by messages on their way. Single-shard but for the
 /// constructor, home() and background_is_limited().
@@ -41,9 +41,6 @@ public:
 
     shard& home() noexcept { return home_; }
     bool background_is_limited() const noexcept { return background_limit_ > 0; }
-    /// How many gates there are. Any thread.
-    unsigned shards() const noexcept { return gates_.load(std::memory_order_relaxed); }
-    void count_gate(int more) noexcept { gates_.fetch_add(static_cast<unsigned>(more)); }
 
     void add(const std::shared_ptr<link_view>& view);
     void remove(const std::shared_ptr<link_view>& view);
@@ -65,7 +62,6 @@ private:
     bool told_paced_ = false;
     double told_rate_ = 0;
     bool looking_ = false;
-    std::atomic<unsigned> gates_{0};
     std::vector<std::shared_ptr<link_view>> views_;
     background_tasks tasks_;
 };

@@ -10,16 +10,16 @@ namespace firstlight {
 /// How fast the background may read from its sockets. ("Demand" is prefetch as well here:
 /// both are served first.)
 ///
-/// While no process waits they take all that the link gives. While one does, and for a
-/// moment after, they are paced at what demand leaves over of the link's rate: nothing
-/// of theirs queues up in front of an answer that a process waits for, and what demand
-/// has no use for is not wasted either. They are never stopped for good.
+/// While no process waits it takes all that the link gives. While one does, and for a
+/// moment after, it is paced at what demand leaves over of the link's rate: nothing of it
+/// queues up in front of an answer that a process waits for, and what demand has no use
+/// for is not wasted either. It is never stopped for good.
 ///
 /// The link's rate is not known, so it is measured: what arrives while the background
-/// run free. Where demand came first, the pace grows until no more arrives. It must not
-/// be guessed too high, or the background fill a queue, demand gets less, and they take
-/// that as well. So while they are paced it is only corrected downwards, and measured
-/// anew when demand pauses.
+/// runs free. Where demand came first, the pace grows until no more arrives. The rate must
+/// not be guessed too high, or the background fills a queue, demand gets less, and the
+/// background takes that as well. So while it is paced the rate is only corrected
+/// downwards, and measured anew when demand pauses.
 ///
 /// Pure arithmetic on the times it is given, which must not decrease. One thread.
 class link_share {
@@ -32,7 +32,7 @@ public:
     /// `bytes` of body have been read in lane `l`.
     void received(lane l, std::uint64_t bytes, clock::time_point now);
 
-    /// Whether the background must ask admit() before they read.
+    /// Whether the background must ask admit() before it reads.
     bool paced(clock::time_point now) const noexcept;
     /// Whether the background may read `bytes` now; if so, they count as read.
     bool admit(std::uint64_t bytes, clock::time_point now);

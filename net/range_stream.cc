@@ -7,9 +7,8 @@ namespace firstlight {
 namespace {
 
 constexpr std::size_t slice_size = 64 << 10;
-// How much a stream of a lower lane reads before it asks again whether it may.
+// How much the background asks for, or reads, before it asks again whether it may.
 constexpr std::uint64_t turn = 64 << 10;
-constexpr std::uint64_t paced_request = 64 << 10;
 // A server that drops us after less than this is not getting anywhere.
 constexpr std::uint64_t progress = 64 << 10;
 
@@ -34,15 +33,14 @@ range_stream::~range_stream() {
     priority_.unwatch(this);
 }
 
-// So that the background does not have more under way than keeps the link busy.
-void range_stream::size_window() {
-    auto& held = source_->from.held;
-    const bool limited = priority_.get() == lane::background;
-    held.stream().limit_receive_window(limited ? finder_.gate().window(held.round_trip()) : 0);
-}
-
 void range_stream::adopt(located first) {
     source_.emplace(std::move(first));
+}
+
+task<result<void>> range_stream::pass_gate(std::uint64_t bytes) {
+    auto passed = co_await finder_.gate().pass(priority_, bytes, until_, finder_.stopping());
+    mark_.follow(priority_.get());
+    co_return passed;
 }
 
 // All of the rest; but while a process waits elsewhere, the background asks for little at
@@ -54,12 +52,11 @@ task<result<byte_range>> range_stream::next_request() {
     if (!gate.must_ask(priority_.get())) {
         co_return rest();
     }
-    const auto bytes = std::min(left(), paced_request);
-    auto passed = co_await gate.pass(priority_, bytes, until_, finder_.stopping());
+    const auto bytes = std::min(left(), turn);
+    auto passed = co_await pass_gate(bytes);
     if (!passed) {
         co_return passed.error();
     }
-    mark_.follow(priority_.get());
     if (!gate.must_ask(priority_.get())) { // raised, or nobody waits any more
         co_return rest();
     }
@@ -100,16 +97,15 @@ task<result<std::size_t>> range_stream::receive(std::span<std::byte> into) {
     auto most = std::min<std::uint64_t>(room.size(), skipping ? plan.skip : plan.length);
     if (finder_.gate().must_ask(priority_.get())) {
         if (admitted_bytes_ == 0) {
-            auto passed = co_await finder_.gate().pass(priority_, turn, until_, finder_.stopping());
+            auto passed = co_await pass_gate(turn);
             if (!passed) {
                 co_return passed.error();
             }
             admitted_bytes_ = turn;
-            mark_.follow(priority_.get());
         }
         most = std::min(most, admitted_bytes_);
     }
-    size_window();
+    source_->from.held.fit_window();
     const patience p(source_->silence, until_);
     auto n = co_await source_->from.held.stream().read_some(room.first(most), p.next());
     if (!n) {

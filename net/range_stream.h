@@ -27,14 +27,13 @@ public:
     task<result<std::span<const std::byte>>> next() override;
     task<result<void>> fill(std::span<std::byte> into) override;
     std::uint64_t left() const noexcept override { return end_ - position_; }
-    void set_lane(lane l) override { priority_.promote(l); }
 
 private:
+    task<result<void>> pass_gate(std::uint64_t bytes);
     task<result<byte_range>> next_request();
     task<result<std::size_t>> take(std::span<std::byte> into);
     task<result<std::size_t>> receive(std::span<std::byte> into);
     void account(std::size_t n);
-    void size_window();
     task<result<void>> recover(fault why);
     byte_range rest() const noexcept { return {position_, end_}; }
 

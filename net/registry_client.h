@@ -59,8 +59,6 @@ public:
 
     /// Bytes not handed out yet.
     virtual std::uint64_t left() const noexcept = 0;
-    /// Raises the lane in which the stream holds its connection.
-    virtual void set_lane(lane l) = 0;
 };
 
 /// Reads blobs from registries: (registry, blob, range) → bytes.

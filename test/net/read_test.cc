@@ -43,7 +43,6 @@ task<streamed> stream_all(registry_client& client, blob_address blob, byte_range
         all.text += as_text(*part);
         all.longest = std::max(all.longest, part->size());
         CHECK(stream.left() == before - part->size());
-        stream.set_lane(lane::demand);
     }
 }
 
