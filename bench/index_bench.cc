@@ -10,11 +10,11 @@
 #include "fs/index_compiler.h"
 #include "fs/index_store.h"
 #include "test/estargz_builder.h"
+#include "test/temporary_directory.h"
 
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -46,7 +46,10 @@ std::string made_up_blob() {
 std::string read_blob(const char* path) {
     std::ifstream from(path, std::ios::binary);
     std::string bytes((std::istreambuf_iterator<char>(from)), {});
-    return from ? bytes : (give_up(std::string("cannot read ") + path), bytes);
+    if (!from) {
+        give_up(std::string("cannot read ") + path);
+    }
+    return bytes;
 }
 
 /// A TOC as it comes from a registry.
@@ -82,19 +85,15 @@ void compile(benchmark::State& state, const fetched_toc& from) {
 
 void open_stored(benchmark::State& state, const fetched_toc& from) {
     const auto made = compiled(from);
-    auto name = (std::filesystem::temp_directory_path() / "firstlight-bench-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-        give_up("cannot make " + name);
-    }
-    auto store = index_store::open(name);
+    const test::temporary_directory disk;
+    auto store = index_store::open(disk.path());
     if (!store || !store->put(made.toc, made.bytes.span())) {
-        give_up("cannot store an index in " + name);
+        give_up("cannot store an index in " + disk.path());
     }
     for (auto _ : state) {
         benchmark::DoNotOptimize(store->get(made.toc));
     }
     state.counters["index bytes"] = static_cast<double>(made.bytes.size());
-    std::filesystem::remove_all(name);
 }
 
 void find_names(benchmark::State& state, const fetched_toc& from) {

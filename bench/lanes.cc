@@ -275,10 +275,8 @@ test::estargz_blob big_layer(unsigned number, unsigned megabytes) {
 std::pair<std::uint64_t, std::uint64_t> asked_twice(const test::registry_imposter& registry) {
     std::map<std::string, std::vector<std::pair<std::uint64_t, std::uint64_t>>> ranges;
     for (const auto& r : registry.log()) {
-        unsigned long long first = 0;
-        unsigned long long last = 0;
-        if (std::sscanf(r.range.c_str(), "bytes=%llu-%llu", &first, &last) == 2) {
-            ranges[r.path].emplace_back(first, last + 1);
+        if (const auto range = r.bytes()) {
+            ranges[r.path].push_back(*range);
         }
     }
     std::uint64_t all = 0;

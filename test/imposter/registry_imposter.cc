@@ -12,6 +12,7 @@
 #include <charconv>
 #include <condition_variable>
 #include <csignal>
+#include <cstdio>
 #include <list>
 #include <mutex>
 #include <stdexcept>
@@ -616,6 +617,15 @@ registry_imposter::registry_imposter(imposter_options o)
 }
 
 registry_imposter::~registry_imposter() = default;
+
+std::optional<std::pair<std::uint64_t, std::uint64_t>> imposter_request::bytes() const {
+    unsigned long long first = 0;
+    unsigned long long last = 0;
+    if (std::sscanf(range.c_str(), "bytes=%llu-%llu", &first, &last) != 2) {
+        return std::nullopt;
+    }
+    return std::pair<std::uint64_t, std::uint64_t>(first, last + 1);
+}
 
 std::string registry_imposter::host() const {
     return "127.0.0.1:" + std::to_string(impl_->port);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace firstlight::test {
@@ -26,6 +27,9 @@ struct imposter_request {
     std::map<std::string, std::string> headers; // names in lower case
     std::string body;
     unsigned connection = 0; // 1, 2, … in order of acceptance
+
+    /// First byte, and the one after the last, of "bytes=A-B"; nothing for other ranges.
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> bytes() const;
 };
 
 /// What to do with one request instead of what a good registry would do. The

@@ -2,8 +2,6 @@
 
 #include "test/net/net_rig.h"
 
-#include <cstdio>
-
 using namespace firstlight;
 using namespace firstlight::test;
 
@@ -29,11 +27,9 @@ struct lanes_rig : net_rig {
     std::vector<std::uint64_t> asked() {
         std::vector<std::uint64_t> sizes;
         for (const auto& r : registry.log()) {
-            unsigned long long first = 0;
-            unsigned long long last = 0;
             const bool ours = r.path.find(blob.to_string()) != std::string::npos;
-            if (ours && std::sscanf(r.range.c_str(), "bytes=%llu-%llu", &first, &last) == 2) {
-                sizes.push_back(last + 1 - first);
+            if (const auto range = r.bytes(); ours && range) {
+                sizes.push_back(range->second - range->first);
             }
         }
         return sizes;

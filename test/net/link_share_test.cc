@@ -36,6 +36,13 @@ struct emulated_link {
         demand_on = on;
     }
 
+    /// Measured while nobody reads; then demand takes `part` of it.
+    void measure_then_demand(double part, std::chrono::milliseconds alone) {
+        run(alone);
+        demand_rate = part * rate;
+        set_demand(true);
+    }
+
     void run(std::chrono::milliseconds length) {
         lower_bytes = demand_bytes = queued_ms = 0;
         for (const auto end = now + length; now < end; now += step) {
@@ -70,9 +77,7 @@ TEST_CASE("with demand they get most of what it leaves, and queue up little") {
     for (const double part : {0.1, 0.5, 0.8}) {
         CAPTURE(part);
         emulated_link link;
-        link.run(2s);
-        link.demand_rate = part * link.rate;
-        link.set_demand(true);
+        link.measure_then_demand(part, 2s);
         link.run(1s); // until it has been noticed how much demand takes
         link.run(8s);
         CHECK(link.demand_bytes > 0.99 * 8 * link.demand_rate);
@@ -92,9 +97,7 @@ TEST_CASE("a link that demand used first is found out") {
 
 TEST_CASE("a link that has become slower is found out while demand goes on") {
     emulated_link link;
-    link.run(1s);
-    link.demand_rate = 0.1 * link.rate;
-    link.set_demand(true);
+    link.measure_then_demand(0.1, 1s);
     link.run(2s);
     link.rate /= 3;
     link.run(10s);
@@ -105,9 +108,7 @@ TEST_CASE("a link that has become slower is found out while demand goes on") {
 
 TEST_CASE("a link that has become faster is found out when demand pauses") {
     emulated_link link;
-    link.run(1s);
-    link.demand_rate = 0.2 * link.rate;
-    link.set_demand(true);
+    link.measure_then_demand(0.2, 1s);
     link.run(2s);
     link.rate *= 3;
     link.set_demand(false);
@@ -120,9 +121,7 @@ TEST_CASE("a link that has become faster is found out when demand pauses") {
 
 TEST_CASE("once demand is over they run free again") {
     emulated_link link;
-    link.run(1s);
-    link.demand_rate = 0.9 * link.rate;
-    link.set_demand(true);
+    link.measure_then_demand(0.9, 1s);
     link.run(2s);
     link.set_demand(false);
     link.run(1100ms);
