@@ -163,19 +163,20 @@ task<void> cache_core::stop() {
 // --- lookups and flights -----------------------------------------------------
 
 task<result<std::vector<lookup_answer>>>
-cache_core::ask(unsigned owner, std::vector<chunk_key> keys, lane l) {
+cache_core::ask(unsigned owner, std::vector<chunk_key> keys, lane l, told_ptr told) {
     auto& o = parts_[owner]->owner;
     auto core = weak_from_this();
     if (shards.at(owner).is_current()) {
-        co_return co_await o.lookup(std::move(keys), l, std::move(core));
+        co_return co_await o.lookup(std::move(keys), l, std::move(core), std::move(told));
     }
-    auto there = [&o, keys = std::move(keys), l, core = std::move(core)] {
-        return o.lookup(keys, l, core);
+    auto there = [&o, keys = std::move(keys), l, core = std::move(core), told = std::move(told)] {
+        return o.lookup(keys, l, core, told);
     };
     co_return co_await call_on(shards.at(owner), l, std::move(there));
 }
 
-task<result<std::vector<lookup_answer>>> cache_core::gather(std::vector<chunk_key> keys, lane l) {
+task<result<std::vector<lookup_answer>>>
+cache_core::gather(std::vector<chunk_key> keys, lane l, told_ptr told) {
     // The keys of each owner involved, and where their answers belong.
     std::vector<unsigned> owners;
     std::vector<std::vector<chunk_key>> parts(shards.size());
@@ -190,7 +191,7 @@ task<result<std::vector<lookup_answer>>> cache_core::gather(std::vector<chunk_ke
     }
     std::vector<task<result<std::vector<lookup_answer>>>> questions;
     for (const auto o : owners) {
-        questions.push_back(ask(o, std::move(parts[o]), l));
+        questions.push_back(ask(o, std::move(parts[o]), l, told));
     }
     auto outcomes = co_await side_by_side(std::move(questions));
     std::vector<lookup_answer> answers(keys.size());
@@ -205,14 +206,15 @@ task<result<std::vector<lookup_answer>>> cache_core::gather(std::vector<chunk_ke
     co_return answers;
 }
 
-task<result<std::vector<lookup_answer>>> cache_core::lookup(std::vector<chunk_key> keys, lane l) {
+task<result<std::vector<lookup_answer>>>
+cache_core::lookup(std::vector<chunk_key> keys, lane l, told_ptr told) {
     if (keys.empty()) {
         co_return std::vector<lookup_answer>();
     }
     const auto owner = owner_of(keys.front().id());
     const bool one = std::all_of(
       keys.begin(), keys.end(), [&](const chunk_key& k) { return owner_of(k.id()) == owner; });
-    auto asked = one ? ask(owner, keys, l) : gather(keys, l); // started by the next line
+    auto asked = one ? ask(owner, keys, l, told) : gather(keys, l, told); // the next line starts it
     auto answers = co_await std::move(asked);
     auto* mine = here();
     if (answers && mine) {

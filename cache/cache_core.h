@@ -26,7 +26,10 @@ public:
 
     task<result<void>> start();
     task<void> stop();
-    task<result<std::vector<lookup_answer>>> lookup(std::vector<chunk_key> keys, lane l);
+    /// Who hears of a flight that is raised; may be null.
+    using told_ptr = std::shared_ptr<const raise_listener>;
+    task<result<std::vector<lookup_answer>>>
+    lookup(std::vector<chunk_key> keys, lane l, told_ptr told);
     task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
     void land(std::shared_ptr<flight_link> link, result<chunk_handle> outcome);
 
@@ -42,9 +45,10 @@ public:
 
 private:
     result<void> take_directory();
-    task<result<std::vector<lookup_answer>>> gather(std::vector<chunk_key> keys, lane l);
     task<result<std::vector<lookup_answer>>>
-    ask(unsigned owner, std::vector<chunk_key> keys, lane l);
+    gather(std::vector<chunk_key> keys, lane l, told_ptr told);
+    task<result<std::vector<lookup_answer>>>
+    ask(unsigned owner, std::vector<chunk_key> keys, lane l, told_ptr told);
     task<void> unpin(std::vector<digest> ids);
     chunk_store::settings settings_of(unsigned shard) const noexcept;
 

@@ -36,8 +36,9 @@ chunk_handle chunk_cache::find_here(const chunk_key& key) noexcept {
     return held && held->size() == key.size() ? held : nullptr;
 }
 
-task<result<std::vector<lookup_answer>>> chunk_cache::lookup(std::vector<chunk_key> keys, lane l) {
-    return core_->lookup(std::move(keys), l);
+task<result<std::vector<lookup_answer>>> chunk_cache::lookup(
+  std::vector<chunk_key> keys, lane l, std::shared_ptr<const raise_listener> told) {
+    return core_->lookup(std::move(keys), l, std::move(told));
 }
 
 task<result<chunk_handle>> chunk_cache::wait(chunk_key key, lane l, deadline until) {

@@ -99,10 +99,12 @@ public:
     /// involved. A key that is given twice is `mine` once and then `joined`. Joining
     /// raises the flight to lane `l`. A chunk left by an earlier process is read and
     /// verified first, in runtime.io(); a damaged one counts as missing.
-    /// Handles on disk are entered in this shard's table.
+    /// Handles on disk are entered in this shard's table. `told` hears of it when a
+    /// flight whose ticket this call gives is raised.
     /// Errors (of the whole call; tickets already given are abandoned): overloaded,
     /// stopping.
-    task<result<std::vector<lookup_answer>>> lookup(std::vector<chunk_key> keys, lane l);
+    task<result<std::vector<lookup_answer>>> lookup(
+      std::vector<chunk_key> keys, lane l, std::shared_ptr<const raise_listener> told = nullptr);
 
     /// The content of a flight that lookup() said `joined` to. Raises it to lane `l`.
     /// Errors: timed_out at the deadline (the flight goes on), what the filler

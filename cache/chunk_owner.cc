@@ -25,14 +25,19 @@ chunk_owner::chunk_owner(shard& home, chunk_store& store, cache_metrics& m)
   , waits_(waits_at_once) {
 }
 
-void chunk_owner::flight::raise(lane l) noexcept {
-    if (l < link->urgency.load(std::memory_order_relaxed)) {
-        link->urgency.store(l, std::memory_order_relaxed); // the owner alone writes it
+void chunk_owner::flight::raise(lane l) {
+    if (l >= link->urgency.load(std::memory_order_relaxed)) {
+        return;
+    }
+    link->urgency.store(l, std::memory_order_relaxed); // the owner alone writes it
+    if (link->listener) {
+        (*link->listener)(link->key);
     }
 }
 
-task<result<std::vector<lookup_answer>>>
-chunk_owner::lookup(std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_core> core) {
+task<result<std::vector<lookup_answer>>> chunk_owner::lookup(
+  std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_core> core,
+  std::shared_ptr<const raise_listener> told) {
     auto slot = co_await calls_.admit(l, patience);
     if (!slot) {
         co_return slot.error().in("chunk cache lookup");
@@ -46,7 +51,7 @@ chunk_owner::lookup(std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_cor
     std::vector<lookup_answer> answers;
     answers.reserve(keys.size());
     for (const auto& key : keys) {
-        answers.push_back(answer(key, l, core));
+        answers.push_back(answer(key, l, core, told));
     }
     publish();
     co_return answers;
@@ -67,8 +72,9 @@ task<void> chunk_owner::check_all(const std::vector<chunk_key>& keys, lane l) {
     }
 }
 
-lookup_answer
-chunk_owner::answer(const chunk_key& key, lane l, const std::weak_ptr<cache_core>& core) {
+lookup_answer chunk_owner::answer(
+  const chunk_key& key, lane l, const std::weak_ptr<cache_core>& core,
+  const std::shared_ptr<const raise_listener>& told) {
     if (auto held = store_.find(key)) {
         (held->location() ? metrics_.disk_hits : metrics_.memory_hits).add();
         return lookup_answer(std::move(held));
@@ -79,7 +85,7 @@ chunk_owner::answer(const chunk_key& key, lane l, const std::weak_ptr<cache_core
         return lookup_answer();
     }
     auto fresh = std::make_shared<flight>();
-    fresh->link = std::make_shared<flight_link>(core, key, l);
+    fresh->link = std::make_shared<flight_link>(core, key, l, told);
     flights_.emplace(key, fresh);
     metrics_.misses.add();
     return lookup_answer(fill_ticket(fresh->link));

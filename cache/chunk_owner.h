@@ -20,8 +20,9 @@ public:
     chunk_owner(shard& home, chunk_store& store, cache_metrics& m);
 
     /// chunk_cache::lookup for keys that are all of this owner's.
-    task<result<std::vector<lookup_answer>>>
-    lookup(std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_core> core);
+    task<result<std::vector<lookup_answer>>> lookup(
+      std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_core> core,
+      std::shared_ptr<const raise_listener> told);
     /// chunk_cache::wait.
     task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
     /// The end of a flight. Ignored when it has been ended already (by stop()).
@@ -34,10 +35,12 @@ private:
         std::shared_ptr<flight_link> link;
         std::optional<result<chunk_handle>> outcome;
         event landed;
-        void raise(lane l) noexcept;
+        void raise(lane l);
     };
     task<void> check_all(const std::vector<chunk_key>& keys, lane l);
-    lookup_answer answer(const chunk_key& key, lane l, const std::weak_ptr<cache_core>& core);
+    lookup_answer answer(
+      const chunk_key& key, lane l, const std::weak_ptr<cache_core>& core,
+      const std::shared_ptr<const raise_listener>& told);
     void publish() noexcept;
 
     shard& home_;

@@ -5,11 +5,16 @@
 #include "cache/chunk_key.h"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 namespace firstlight {
 
 class cache_core;
+
+/// Told when somebody more urgent has joined a flight, so that its filler need not look
+/// again and again. Called on the owner's shard; must neither wait nor throw.
+using raise_listener = std::function<void(const chunk_key&)>;
 
 /// What a flight's owner and its filler share.
 ///
@@ -17,12 +22,16 @@ class cache_core;
 /// ever moves one way (towards demand), is written by the owner alone, and is a
 /// hint to the filler; so a relaxed atomic is all it needs.
 struct flight_link {
-    flight_link(std::weak_ptr<cache_core> cache, const chunk_key& k, lane l) noexcept
+    flight_link(
+      std::weak_ptr<cache_core> cache, const chunk_key& k, lane l,
+      std::shared_ptr<const raise_listener> told) noexcept
       : core(std::move(cache))
       , key(k)
+      , listener(std::move(told))
       , urgency(l) {}
     const std::weak_ptr<cache_core> core;
     const chunk_key key;
+    const std::shared_ptr<const raise_listener> listener; // may be null
     std::atomic<lane> urgency;
 };
 

@@ -28,46 +28,11 @@ constexpr int lookups_at_most = 3;
 
 } // namespace
 
-struct chunk_fetcher::piece {
-    piece(chunk_number n, const chunk_record& r, fill_ticket t) noexcept
-      : number(n)
-      , record(r)
-      , ticket(std::move(t)) {}
-
-    chunk_number number;
-    chunk_record record;
-    fill_ticket ticket;
-    std::optional<result<chunk_handle>> outcome;
-};
-
-/// Chunks that lie side by side in the blob, in its order.
-struct chunk_fetcher::run {
-    std::vector<piece> pieces;
-    std::size_t settled = 0;  // pieces with an outcome
-    event changed;            // a piece was settled
-    std::size_t received = 0; // pieces whose bytes have all arrived
-    unsigned decoding = 0;
-
-    std::uint64_t begin() const { return pieces.front().record.blob_offset; }
-    std::uint64_t end() const { return pieces.back().record.compressed_end; }
-    /// The first piece after `i` in another compressed stream.
-    std::size_t stream_end(std::size_t i) const {
-        auto next = i + 1;
-        while (next < pieces.size() &&
-               pieces[next].record.blob_offset == pieces[i].record.blob_offset) {
-            ++next;
-        }
-        return next;
-    }
-    /// The most urgent lane that anyone waits in for what is still missing.
-    lane urgency(lane least) const {
-        for (const auto& p : pieces) {
-            if (p.ticket) {
-                least = std::min(least, p.ticket.urgency());
-            }
-        }
-        return least;
-    }
+/// What a lookup found, and the pieces that fell to this shard: at the places of the
+/// chunks asked for, null where somebody else has them.
+struct chunk_fetcher::claim {
+    std::vector<lookup_answer> answers;
+    pieces mine;
 };
 
 chunk_fetcher::chunk_fetcher(
@@ -79,6 +44,9 @@ chunk_fetcher::chunk_fetcher(
   , registry_(registry)
   , errors_(errors)
   , counted_(counted)
+  , listener_(std::make_shared<const raise_listener>([this](const chunk_key& key) {
+      asio::post(home_.on(lane::demand), [this, key] { raised(key); });
+  }))
   , fills_(home) {
 }
 
@@ -133,112 +101,148 @@ chunk_fetcher::get(layer_ptr source, std::vector<chunk_number> wanted, lane l, d
     }
 }
 
-task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
-  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
-    const auto asked = with_stream_mates(*source, wanted);
-    auto keys = keys_of(*source, asked);
-    auto found = co_await cache_.lookup(keys, l);
+// Fetches of what is missing have begun when it returns.
+task<result<chunk_fetcher::claim>>
+chunk_fetcher::look_up(layer_ptr source, std::vector<chunk_number> asked, lane l) {
+    auto found = co_await cache_.lookup(keys_of(*source, asked), l, listener_);
     if (!found) {
         co_return found.error();
     }
-    std::vector<piece> missing;
+    claim got;
+    got.answers = std::move(*found);
+    got.mine.resize(asked.size());
+    pieces missing;
     for (std::size_t i = 0; i < asked.size(); ++i) {
-        if ((*found)[i].what() == lookup_answer::kind::mine) {
-            missing.emplace_back(
-              asked[i], source->toc().all_chunks()[asked[i]], (*found)[i].take_ticket());
+        if (got.answers[i].what() == lookup_answer::kind::mine) {
+            const auto& record = source->toc().all_chunks()[asked[i]];
+            got.mine[i] =
+              std::make_shared<fetch_piece>(asked[i], record, got.answers[i].take_ticket());
+            missing.push_back(got.mine[i]);
         }
     }
-    const auto runs = begin(source, std::move(missing), l);
+    begin(source, std::move(missing), l);
+    co_return std::move(got);
+}
+
+task<result<chunk_handle>>
+chunk_fetcher::landed(layer_ptr source, fetch_piece_ptr mine, deadline patience) {
+    while (!mine->outcome) {
+        const auto left = patience.left();
+        const bool in_time = left > left.zero() && co_await mine->settled.wait_for(left);
+        if (!in_time && !mine->outcome) {
+            co_return fault(
+              errc::timed_out, "layer " + source->blob().to_string() +
+                                 ": the chunk did not arrive within the read's deadline");
+        }
+    }
+    co_return *mine->outcome;
+}
+
+task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
+  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
+    const auto asked = with_stream_mates(*source, wanted);
+    auto got = co_await look_up(source, asked, l);
+    if (!got) {
+        co_return got.error();
+    }
+    const auto keys = keys_of(*source, wanted);
     std::vector<chunk_handle> handles;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-        auto& answer = (*found)[i];
-        if (answer.what() == lookup_answer::kind::hit) {
-            handles.push_back(answer.handle());
-            continue;
-        }
+        auto& answer = got->answers[i];
+        result<chunk_handle> handle = answer.handle();
         if (answer.what() == lookup_answer::kind::joined) {
-            auto landed = co_await cache_.wait(keys[i], l, patience);
-            if (!landed) {
-                co_return landed.error();
-            }
-            handles.push_back(std::move(*landed));
-            continue;
+            handle = co_await cache_.wait(keys[i], l, patience);
+        } else if (answer.what() == lookup_answer::kind::mine) {
+            handle = co_await landed(source, got->mine[i], patience);
         }
-        const auto ours = std::ranges::find_if(runs, [&](const auto& r) {
-            return std::ranges::find(r->pieces, wanted[i], &piece::number) != r->pieces.end();
-        });
-        auto& r = **ours;
-        auto& mine = *std::ranges::find(r.pieces, wanted[i], &piece::number);
-        while (!mine.outcome) {
-            const auto left = patience.left();
-            const bool in_time = left > left.zero() && co_await r.changed.wait_for(left);
-            if (!in_time && !mine.outcome) {
-                co_return fault(
-                  errc::timed_out, "layer " + source->blob().to_string() +
-                                     ": the chunk did not arrive within the read's deadline");
-            }
+        if (!handle) {
+            co_return handle.error();
         }
-        if (!*mine.outcome) {
-            co_return mine.outcome->error();
-        }
-        handles.push_back(**mine.outcome);
+        handles.push_back(std::move(*handle));
     }
     co_return handles;
 }
 
 task<bool> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l) {
     const auto asked = with_stream_mates(*source, wanted);
-    auto found = co_await cache_.lookup(keys_of(*source, asked), l);
-    if (!found) {
+    auto got = co_await look_up(source, asked, l);
+    if (!got) {
         co_return false;
     }
-    std::vector<piece> missing;
-    for (std::size_t i = 0; i < asked.size(); ++i) {
-        if ((*found)[i].what() == lookup_answer::kind::mine) {
-            missing.emplace_back(
-              asked[i], source->toc().all_chunks()[asked[i]], (*found)[i].take_ticket());
-        }
-    }
     bool all_there = true;
-    for (const auto& r : begin(source, std::move(missing), l)) {
-        while (r->settled < r->pieces.size()) {
-            co_await r->changed.wait();
+    for (const auto& p : got->mine) {
+        while (p && !p->outcome) {
+            co_await p->settled.wait();
         }
-        const auto failed = [](const piece& p) { return !*p.outcome; };
-        all_there = all_there && std::ranges::none_of(r->pieces, failed);
+        all_there = all_there && (!p || *p->outcome);
     }
     co_return all_there;
 }
 
-// Sorts what is missing into runs and starts a fetch for each.
-std::vector<std::shared_ptr<chunk_fetcher::run>>
-chunk_fetcher::begin(const layer_ptr& source, std::vector<piece> missing, lane l) {
-    std::ranges::sort(missing, {}, [](const piece& p) {
-        return std::pair(p.record.blob_offset, p.record.inner_offset);
+namespace {
+
+// Into runs of what lies side by side.
+std::vector<std::vector<fetch_piece_ptr>> side_by_side_in_blob(std::vector<fetch_piece_ptr> all) {
+    std::ranges::sort(all, {}, [](const fetch_piece_ptr& p) {
+        return std::pair(p->record.blob_offset, p->record.inner_offset);
     });
-    std::vector<std::shared_ptr<run>> runs;
-    for (auto& p : missing) {
-        auto* last = runs.empty() ? nullptr : runs.back().get();
-        const bool same_stream =
-          last && p.record.blob_offset == last->pieces.back().record.blob_offset;
-        const bool adjacent = last && p.record.blob_offset <= last->end() &&
-                              p.record.compressed_end - last->begin() <= longest_run;
+    std::vector<std::vector<fetch_piece_ptr>> runs;
+    for (auto& p : all) {
+        const auto* before = runs.empty() ? nullptr : &runs.back();
+        const auto offset = p->record.blob_offset;
+        const bool same_stream = before && offset == before->back()->record.blob_offset;
+        const bool adjacent =
+          before && offset <= before->back()->record.compressed_end &&
+          p->record.compressed_end - before->front()->record.blob_offset <= longest_run;
         if (!same_stream && !adjacent) {
-            last = runs.emplace_back(std::make_shared<run>()).get();
+            runs.emplace_back();
         }
-        last->pieces.push_back(std::move(p));
-    }
-    for (const auto& r : runs) {
-        fills_.spawn(
-          "fetch chunks", l, [this, source, r, l](std::stop_token) { return fill(source, r, l); });
+        runs.back().push_back(std::move(p));
     }
     return runs;
 }
 
-task<void> chunk_fetcher::fill(layer_ptr source, std::shared_ptr<run> r, lane l) {
-    auto done = co_await fetch(source, r, l, deadline::after(fetch_patience));
+} // namespace
+
+// Sorts what is missing into runs and starts a fetch for each.
+void chunk_fetcher::begin(const layer_ptr& source, pieces missing, lane l) {
+    for (auto& each : side_by_side_in_blob(std::move(missing))) {
+        for (const auto& p : each) {
+            flying_[p->ticket.key()] = flying(source, nullptr);
+        }
+        const auto r = std::make_shared<fetch_run>(each, l);
+        for (const auto& p : each) {
+            flying_[p->ticket.key()].in = r;
+        }
+        fetch_urgent_apart(source, r); // somebody may have joined already
+        if (!r->exhausted()) {
+            fills_.spawn(
+              "fetch chunks", l, [this, source, r](std::stop_token) { return fill(source, r); });
+        }
+    }
+}
+
+void chunk_fetcher::raised(const chunk_key& key) {
+    if (const auto at = flying_.find(key); at != flying_.end()) {
+        const auto [source, r] = at->second;
+        fetch_urgent_apart(source, r);
+    }
+}
+
+void chunk_fetcher::fetch_urgent_apart(const layer_ptr& source, const run_ptr& r) {
+    auto urgent = r->take_urgent();
+    if (urgent.empty()) {
+        return;
+    }
+    counted_.fetches_split.add();
+    const auto l = urgency_of(urgent);
+    begin(source, std::move(urgent), l);
+}
+
+task<void> chunk_fetcher::fill(layer_ptr source, run_ptr r) {
+    auto done = co_await fetch(source, r, deadline::after(fetch_patience));
     while (r->decoding > 0) {
-        co_await r->changed.wait();
+        co_await r->decoded.wait();
     }
     if (done) {
         co_return;
@@ -247,29 +251,32 @@ task<void> chunk_fetcher::fill(layer_ptr source, std::shared_ptr<run> r, lane l)
     if (why.code() != errc::stopping) {
         log::warn(
           "cannot fetch chunks", {{"layer", source->blob().to_string()},
-                                  {"begin", r->begin()},
-                                  {"end", r->end()},
+                                  {"begin", r->range().begin()},
+                                  {"end", r->range().end()},
                                   {"error", why.context()}});
         errors_.record(source->number(), why.context());
     }
-    for (std::size_t i = r->received; i < r->pieces.size(); ++i) {
-        settle(*source, *r, i, why);
+    for (const auto& p : r->take_rest()) {
+        settle(*source, *p, why);
     }
 }
 
 // Opens the range anew where a source breaks off, and tries every source.
-task<result<void>>
-chunk_fetcher::fetch(layer_ptr source, std::shared_ptr<run> r, lane l, deadline patience) {
+task<result<void>> chunk_fetcher::fetch(layer_ptr source, run_ptr r, deadline patience) {
     fault last(errc::unavailable, "the layer has no source");
-    const request_lane priority(l, [r, l] { return r->urgency(l); });
     for (const auto& from : source->sources()) {
-        const byte_range range(r->pieces[r->received].record.blob_offset, r->end());
-        auto stream = co_await registry_.open(from, range, priority, patience);
+        const auto range = r->range();
+        auto stream = co_await registry_.open(from, range, r->priority(), patience);
         if (!stream) {
             last = stream.error();
+            if (r->exhausted()) { // all of it is fetched apart by now
+                co_return result<void>();
+            }
             continue;
         }
-        auto done = co_await receive(source, r, **stream, l, patience);
+        r->reads(stream->get(), range.begin());
+        auto done = co_await receive(source, r, **stream);
+        r->reads(nullptr, 0);
         if (done) {
             co_return done;
         }
@@ -278,42 +285,42 @@ chunk_fetcher::fetch(layer_ptr source, std::shared_ptr<run> r, lane l, deadline 
     co_return last;
 }
 
-task<result<void>> chunk_fetcher::receive(
-  layer_ptr source, std::shared_ptr<run> r, blob_stream& from, lane l, deadline patience) {
-    (void)patience; // the stream has it
-    while (r->received < r->pieces.size()) {
-        const auto first = r->received;
-        const auto next = r->stream_end(first);
-        const auto& record = r->pieces[first].record;
+task<result<void>> chunk_fetcher::receive(layer_ptr source, run_ptr r, blob_stream& from) {
+    while (!r->exhausted()) {
+        const auto gap = r->range().begin() - r->position();
+        const auto stream = r->take_stream();
+        const auto& record = stream.front()->record;
         buffer compressed(record.compressed_end - record.blob_offset);
-        auto filled = co_await from.fill(compressed.span());
-        if (!filled) {
-            co_return filled.error();
+        auto came = co_await from.skip(gap);
+        if (came) {
+            came = co_await from.fill(compressed.span());
+        }
+        if (!came) {
+            r->give_back(stream);
+            co_return came.error();
         }
         source->fetched().add(compressed.size());
         counted_.bytes_fetched.add(compressed.size());
-        r->received = next;
         while (r->decoding >= decodes_ahead) {
-            co_await r->changed.wait();
+            co_await r->decoded.wait();
         }
         ++r->decoding;
         auto compressed_here = std::make_shared<buffer>(std::move(compressed));
         fills_.spawn(
-          "decode chunks", r->urgency(l),
-          [this, source, r, first, next, compressed_here](std::stop_token) {
-              return decode(source, r, first, next, std::move(*compressed_here));
+          "decode chunks", urgency_of(stream),
+          [this, source, r, stream, compressed_here](std::stop_token) {
+              return decode(source, r, stream, std::move(*compressed_here));
           });
     }
     co_return result<void>();
 }
 
-task<void> chunk_fetcher::decode(
-  layer_ptr source, std::shared_ptr<run> r, std::size_t from, std::size_t to, buffer compressed) {
+task<void> chunk_fetcher::decode(layer_ptr source, run_ptr r, pieces stream, buffer compressed) {
     std::vector<const chunk_record*> records;
     std::uint64_t size = 0;
-    for (auto i = from; i < to; ++i) {
-        records.push_back(&r->pieces[i].record);
-        size = std::max(size, records.back()->inner_offset + records.back()->size);
+    for (const auto& p : stream) {
+        records.push_back(&p->record);
+        size = std::max(size, p->record.inner_offset + p->record.size);
     }
     std::vector<result<buffer>> contents;
     if (size <= inline_decode) {
@@ -322,24 +329,27 @@ task<void> chunk_fetcher::decode(
         auto work = [&compressed, &records]() -> result<std::vector<result<buffer>>> {
             return decode_and_verify(compressed.span(), records);
         };
-        auto done = co_await shards_.cpu().run(r->urgency(lane::background), std::move(work));
+        auto done = co_await shards_.cpu().run(urgency_of(stream), std::move(work));
         if (done) {
             contents = std::move(*done);
         } else {
-            for (std::size_t i = 0; i < records.size(); ++i) {
+            while (contents.size() < records.size()) {
                 contents.emplace_back(done.error());
             }
         }
     }
     --r->decoding;
-    for (auto i = from; i < to; ++i) {
-        settle(*source, *r, i, std::move(contents[i - from]));
+    for (std::size_t i = 0; i < stream.size(); ++i) {
+        settle(*source, *stream[i], std::move(contents[i]));
     }
+    r->decoded.notify_all();
 }
 
 // Hands a piece's content to the cache and to those who wait for it, or the fault.
-void chunk_fetcher::settle(const layer& source, run& r, std::size_t i, result<buffer> content) {
-    auto& p = r.pieces[i];
+void chunk_fetcher::settle(const layer& source, fetch_piece& p, result<buffer> content) {
+    if (p.ticket) {
+        flying_.erase(p.ticket.key());
+    }
     if (content) {
         counted_.chunks_fetched.add();
         p.outcome = cache_.fulfil(std::move(p.ticket), std::move(*content));
@@ -360,8 +370,7 @@ void chunk_fetcher::settle(const layer& source, run& r, std::size_t i, result<bu
         }
         p.outcome = why;
     }
-    ++r.settled;
-    r.changed.notify_all();
+    p.settled.notify_all();
 }
 
 } // namespace firstlight

@@ -4,6 +4,7 @@
 #include "actors/deadline.h"
 #include "actors/runtime.h"
 #include "cache/chunk_cache.h"
+#include "fs/fetch_run.h"
 #include "fs/fs_metrics.h"
 #include "fs/layer.h"
 #include "fs/layer_errors.h"
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace firstlight {
@@ -48,21 +50,28 @@ public:
     shard& home() noexcept { return home_; }
 
 private:
-    struct piece; // a chunk that this shard must fetch, and where its bytes go
-    struct run;   // pieces side by side in the blob: one range request
+    using pieces = std::vector<fetch_piece_ptr>;
+    using run_ptr = std::shared_ptr<fetch_run>;
 
+    struct claim;
+    task<result<claim>> look_up(layer_ptr source, std::vector<chunk_number> asked, lane l);
     task<result<std::vector<chunk_handle>>>
     get_once(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
-    std::vector<std::shared_ptr<run>>
-    begin(const layer_ptr& source, std::vector<piece> missing, lane l);
-    task<void> fill(layer_ptr source, std::shared_ptr<run> r, lane l);
-    task<result<void>> fetch(layer_ptr source, std::shared_ptr<run> r, lane l, deadline patience);
-    task<result<void>>
-    receive(layer_ptr source, std::shared_ptr<run> r, blob_stream& from, lane l, deadline patience);
-    task<void> decode(
-      layer_ptr source, std::shared_ptr<run> r, std::size_t from, std::size_t to,
-      buffer compressed);
-    void settle(const layer& source, run& r, std::size_t i, result<buffer> content);
+    task<result<chunk_handle>> landed(layer_ptr source, fetch_piece_ptr mine, deadline patience);
+
+    void begin(const layer_ptr& source, pieces missing, lane l);
+    void raised(const chunk_key& key);
+    void fetch_urgent_apart(const layer_ptr& source, const run_ptr& r);
+    task<void> fill(layer_ptr source, run_ptr r);
+    task<result<void>> fetch(layer_ptr source, run_ptr r, deadline patience);
+    task<result<void>> receive(layer_ptr source, run_ptr r, blob_stream& from);
+    task<void> decode(layer_ptr source, run_ptr r, pieces stream, buffer compressed);
+    void settle(const layer& source, fetch_piece& p, result<buffer> content);
+
+    struct flying { // a piece that has not landed
+        layer_ptr source;
+        run_ptr in;
+    };
 
     runtime& shards_;
     shard& home_;
@@ -70,6 +79,8 @@ private:
     registry_client& registry_;
     layer_errors& errors_;
     fs_metrics& counted_;
+    const std::shared_ptr<const raise_listener> listener_;
+    std::unordered_map<chunk_key, flying> flying_;
     background_tasks fills_;
 };
 

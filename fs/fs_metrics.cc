@@ -15,6 +15,9 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_chunks_fetched_total", "Chunks fetched from a registry and verified."))
   , bytes_fetched(all.add_counter(
       "firstlight_chunk_fetched_bytes_total", "Compressed bytes of the chunks fetched."))
+  , fetches_split(all.add_counter(
+      "firstlight_fetches_split_total",
+      "Fetches of a lower lane of which a part was fetched apart, for a reader who waits."))
   , chunks_corrupt(all.add_counter(
       "firstlight_chunks_corrupt_total", "Chunks whose bytes did not match their digest."))
   , layers_mounted(

@@ -14,6 +14,7 @@ struct fs_metrics {
     counter& bytes_read;     // to the kernel
     counter& chunks_fetched; // verified and handed on, by any lane
     counter& bytes_fetched;  // compressed bytes of those
+    counter& fetches_split;  // somebody waited for a part of what a lower lane had in hand
     counter& chunks_corrupt; // did not match their digest
     counter& layers_mounted; // lazily
     counter& layers_complete;

@@ -87,6 +87,7 @@ std::unique_ptr<connection_pool::slot> connection_pool::enter(const url& to, req
 
 void connection_pool::leave(slot& s) noexcept {
     s.priority.unwatch(&s);
+    s.priority.set_granted(false);
     s.at.waiting.remove(&s);
     s.at.leased.remove(&s);
     const bool keep = s.stream && s.stream->reusable() && !stop_.stop_requested();
@@ -125,6 +126,7 @@ void connection_pool::dispatch(server& s) {
             return;
         }
         (*first)->lent = true;
+        (*first)->priority.set_granted(true);
         (*first)->bell.notify_all();
         s.leased.splice(s.leased.end(), s.waiting, first);
     }

@@ -194,4 +194,24 @@ task<result<void>> range_stream::fill(std::span<std::byte> into) {
     co_return result<void>();
 }
 
+task<result<void>> range_stream::skip(std::uint64_t bytes) {
+    if (bytes > left()) {
+        co_return fault(errc::invalid_argument, "more to skip than the range has left");
+    }
+    if (slice_.empty() && source_) {
+        slice_ = buffer(slice_size);
+    }
+    while (bytes > 0 && source_) {
+        const auto most = std::min<std::uint64_t>(bytes, slice_.size());
+        auto n = co_await receive(slice_.span().first(most));
+        if (!n) {
+            source_.reset(); // the next request begins behind what is skipped
+            break;
+        }
+        bytes -= *n;
+    }
+    position_ += bytes;
+    co_return result<void>();
+}
+
 } // namespace firstlight

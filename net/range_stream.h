@@ -26,7 +26,9 @@ public:
 
     task<result<std::span<const std::byte>>> next() override;
     task<result<void>> fill(std::span<std::byte> into) override;
+    task<result<void>> skip(std::uint64_t bytes) override;
     std::uint64_t left() const noexcept override { return end_ - position_; }
+    std::uint64_t under_way() const noexcept override { return source_ ? source_->plan.length : 0; }
 
 private:
     task<result<void>> pass_gate(std::uint64_t bytes);

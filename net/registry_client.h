@@ -57,8 +57,15 @@ public:
     /// invalid_argument if the range has fewer left.
     virtual task<result<void>> fill(std::span<std::byte> into) = 0;
 
+    /// Passes over the next `bytes` bytes, of which nobody has a use any more. What has
+    /// not been asked for yet is not asked for; the rest is read and dropped. Faults as
+    /// fill().
+    virtual task<result<void>> skip(std::uint64_t bytes) = 0;
+
     /// Bytes not handed out yet.
     virtual std::uint64_t left() const noexcept = 0;
+    /// Of these, the ones that the server has been asked for.
+    virtual std::uint64_t under_way() const noexcept = 0;
 };
 
 /// Reads blobs from registries: (registry, blob, range) → bytes.

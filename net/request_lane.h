@@ -34,6 +34,11 @@ public:
     /// A lane below the present one changes nothing.
     void promote(lane l);
 
+    /// Whether a connection has been given to it: the request is sent, or about to be.
+    bool granted() const noexcept { return state_->granted; }
+    /// For the connection pool.
+    void set_granted(bool yes) noexcept { state_->granted = yes; }
+
     /// Calls `changed` after each promotion, until unwatch(owner).
     void watch(const void* owner, std::function<void()> changed);
     void unwatch(const void* owner) noexcept;
@@ -43,6 +48,7 @@ private:
         explicit state(lane l) noexcept
           : now(l) {}
         lane now;
+        bool granted = false;
         std::function<lane()> urgency;
         std::vector<std::pair<const void*, std::function<void()>>> watchers;
     };

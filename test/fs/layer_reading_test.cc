@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <future>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -78,6 +79,11 @@ task<result<std::string>> read_text(
     }
     out.resize(*got);
     co_return out;
+}
+
+task<result<bool>>
+fetch_ahead(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane in) {
+    co_return co_await fetcher.prefetch(std::move(l), std::move(chunks), in);
 }
 
 task<result<bool>> is_here(layer_reader& reader, layer_ptr l, entry_id file, std::size_t size) {
@@ -178,6 +184,20 @@ struct layer_rig {
       std::chrono::milliseconds patience = 5s) {
         return test::start(
           shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience));
+    }
+    /// All chunks of the layer as one run, whose response begins after `delay`.
+    std::future<result<bool>> fetching_all_late(lane in, std::chrono::milliseconds delay) {
+        test::imposter_fault late;
+        late.delay = delay;
+        registry.fail(late);
+        std::vector<std::uint32_t> chunks(mounted->toc().all_chunks().size());
+        std::iota(chunks.begin(), chunks.end(), 0);
+        auto done =
+          test::start(shards.at(1), fetch_ahead(*fetchers[1], mounted, std::move(chunks), in));
+        while (blob_requests() == 0) {
+            std::this_thread::sleep_for(1ms);
+        }
+        return done;
     }
     std::size_t blob_requests() { return registry.count("/blobs/"); }
     void fill(const layer_ptr& l, std::uint64_t ahead, bool whole) {
@@ -310,6 +330,68 @@ TEST_CASE("who reads on gets what follows ahead of time") {
     }
     CHECK(waited <= 50);
     CHECK(rig.blob_requests() < 25); // of 50 chunks
+}
+
+TEST_CASE_FIXTURE(
+  layer_rig, "who waits for a part of a lower lane's fetch gets it by a request of its own") {
+    const auto content = noise(3'000'000, 40);
+    mount(estargz_builder({.chunk_size = 100'000}).file("f", content).build());
+    auto ahead = fetching_all_late(lane::background, 1000ms);
+    CHECK(reading("f", 2'500'000, 100).get().value() == content.substr(2'500'000, 100));
+    CHECK(ahead.wait_for(0s) == std::future_status::timeout);
+    CHECK(ahead.get().value());
+    CHECK(blob_requests() == 2);
+    CHECK(reading("f", 0, 3'000'000).get().value() == content);
+    CHECK(blob_requests() == 2);
+    CHECK(fs_counted.fetches_split.value() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "what comes soon anyway is waited for and not asked for again") {
+    const auto content = noise(30'000, 42);
+    mount(estargz_builder({.chunk_size = 1000}).file("f", content).build());
+    auto ahead = fetching_all_late(lane::background, 200ms);
+    CHECK(reading("f", 20'000, 100).get().value() == content.substr(20'000, 100));
+    CHECK(ahead.get().value());
+    CHECK(blob_requests() == 1);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "parts that are fetched apart keep their compressed streams whole") {
+    estargz_builder b({.min_chunk_size = 100'000});
+    for (int i = 0; i < 200; ++i) {
+        b.file("f" + std::to_string(i), noise(10'000, 100 + i));
+    }
+    mount(b.build());
+    auto ahead = fetching_all_late(lane::prefetch, 500ms);
+    for (const int i : {150, 151, 190}) {
+        CHECK(reading("f" + std::to_string(i), 0, 10'000).get().value() == noise(10'000, 100 + i));
+    }
+    CHECK(ahead.wait_for(0s) == std::future_status::timeout);
+    CHECK(ahead.get().value());
+    for (int i = 0; i < 200; ++i) {
+        CHECK(reading("f" + std::to_string(i), 0, 10'000).get().value() == noise(10'000, 100 + i));
+    }
+    CHECK(blob_requests() <= 4);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "a run whose parts were fetched apart fails only what is left") {
+    const auto content = noise(3'000'000, 43);
+    mount(estargz_builder({.chunk_size = 100'000}).file("f", content).build());
+    test::imposter_fault late;
+    late.delay = 300ms;
+    late.drop_connection = true;
+    registry.fail(late, 0);
+    std::vector<std::uint32_t> chunks(30);
+    std::iota(chunks.begin(), chunks.end(), 0);
+    auto ahead =
+      test::start(shards.at(1), fetch_ahead(*fetchers[1], mounted, chunks, lane::prefetch));
+    while (blob_requests() == 0) {
+        std::this_thread::sleep_for(1ms);
+    }
+    CHECK(reading("f", 2'900'000, 100).get().value() == content.substr(2'900'000, 100));
+    registry.vanish();
+    CHECK_FALSE(ahead.get().value());
+    CHECK(reading("f", 2'900'000, 100).get().value() == content.substr(2'900'000, 100));
+    CHECK(reading("f", 0, 100).get().error().code() == errc::unavailable);
 }
 
 TEST_CASE_FIXTURE(layer_rig, "the state file has what stargz-snapshotter's has, and no NaN") {

@@ -36,6 +36,29 @@ struct lanes_rig : net_rig {
     }
 };
 
+task<result<std::string>> read_around(
+  registry_client& client, blob_address blob, byte_range range, std::uint64_t first,
+  std::uint64_t skipped) {
+    auto opened = co_await client.open(blob, range, lane::background, deadline::after(10s));
+    if (!opened) {
+        co_return opened.error();
+    }
+    auto& stream = **opened;
+    buffer before(first);
+    auto came = co_await stream.fill(before.span());
+    if (came) {
+        came = co_await stream.skip(skipped);
+    }
+    buffer after(stream.left());
+    if (came) {
+        came = co_await stream.fill(after.span());
+    }
+    if (!came) {
+        co_return came.error();
+    }
+    co_return std::string(as_text(before.span())) + std::string(as_text(after.span()));
+}
+
 } // namespace
 
 TEST_CASE_FIXTURE(lanes_rig, "while a process waits, the background asks for little at once") {
@@ -92,4 +115,21 @@ TEST_CASE_FIXTURE(lanes_rig, "the background keeps to its limit, and nobody else
     registry.clear_log();
     CHECK(reading(at(blob), byte_range(0, 3'000'000), lane::prefetch).get().has_value());
     CHECK(asked().size() == 1);
+}
+
+TEST_CASE_FIXTURE(lanes_rig, "what is skipped is not asked for, or read and dropped if it was") {
+    const auto read = [this](byte_range range, std::uint64_t first, std::uint64_t skipped) {
+        return start(a, read_around(*client, at(blob), range, first, skipped)).get().value();
+    };
+    CHECK(
+      read(byte_range(0, 3'000'000), 1000, 2'000'000) ==
+      content.substr(0, 1000) + content.substr(2'001'000));
+    CHECK(asked() == std::vector<std::uint64_t>{3'000'000});
+    registry.clear_log();
+    auto waiting = somebody_waits();
+    CHECK(
+      read(byte_range(0, 200'000), 65'536, 100'000) ==
+      content.substr(0, 65'536) + content.substr(165'536, 34'464));
+    CHECK(asked() == std::vector<std::uint64_t>{65'536, 34'464});
+    CHECK(waiting.get().has_value());
 }
