@@ -56,7 +56,7 @@ registry_config to_registry_config(const config::registry_section& section) {
     to.min_wait = section.min_backoff;
     to.max_wait = section.max_backoff;
     const auto all = std::max(section.connections_per_host, 4U);
-    to.connections = {all, all - 2, std::max(1U, all / 4)};
+    to.connections = {all, all - 2, all / 2};
     return to;
 }
 
@@ -214,13 +214,17 @@ void daemon::parts::build_layers(index_store indexes) {
         services_.push_back(
           std::make_unique<layer_services>(std::move(client), std::move(resolver)));
     }
-    layer_reader::options reading;
-    reading.read_ahead_most = settings_.read.readahead_bytes;
-    reader_.emplace(runtime_, *cache_, fetchers_, reading);
     layer_filler::options filling;
     filling.background_at_once = std::max(1U, settings_.background.max_concurrency);
     filling.background_stretch = settings_.background.request_bytes;
     filler_.emplace(runtime_, fetchers_, *fs_metrics_, filling);
+    layer_reader::options reading;
+    reading.read_ahead_most = settings_.read.readahead_bytes;
+    reading.waited = [this](std::uint32_t layer, std::uint64_t blob_offset) {
+        auto attend = [this, layer, blob_offset] { filler_->attend(layer, blob_offset); };
+        asio::post(runtime_.at(0).on(lane::background), attend);
+    };
+    reader_.emplace(runtime_, *cache_, fetchers_, std::move(reading));
     fuse_operations::options shown;
     shown.attr_timeout = settings_.fuse.attr_timeout;
     shown.entry_timeout = settings_.fuse.entry_timeout;

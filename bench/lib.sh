@@ -15,8 +15,9 @@ bench_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 bench_image=
 bench_figures=
-bench_sides=(overlayfs)
-[[ $E2E_SNAPSHOTTER == overlayfs ]] || bench_sides+=("$E2E_SNAPSHOTTER")
+# BENCH_WORKLOADS="python gcc": start.sh with those only; BENCH_ALONE=1: without overlayfs.
+bench_sides=("$E2E_SNAPSHOTTER")
+[[ $E2E_SNAPSHOTTER == overlayfs || ${BENCH_ALONE:-0} == 1 ]] || bench_sides=(overlayfs "${bench_sides[@]}")
 
 # bench_begin: registry, link and containerd; sets bench_image, the reference to use.
 bench_begin() {

@@ -6,7 +6,7 @@
 
 bench_begin
 # A snapshotter is only measured while it still has to fetch.
-workloads=(echo python python-import gcc)
+read -ra workloads <<<"${BENCH_WORKLOADS:-echo python python-import gcc}"
 declare -A reference=([echo]="5.2 / 0.76" [python]="10.6 / 1.49" [python-import]="10.9 / 4.88" [gcc]="13.3 / 4.18")
 declare -A reference_optimized=([echo]=0.75 [python]=0.82 [python-import]=4.17 [gcc]=2.32)
 declare -A what=([echo]="echo" [python]="python3 -c print" [python-import]="python3, import of a package"

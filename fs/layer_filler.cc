@@ -13,6 +13,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds first_pause{500};
 constexpr milliseconds longest_pause{60'000};
+// What is near is fetched, and remembered, in blocks of this many bytes.
+constexpr std::uint64_t block = 256 << 10;
+// Beyond this many the oldest are left to their turn.
+constexpr std::size_t most_vicinities = 128;
 
 task<result<bool>>
 prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane la) {
@@ -31,6 +35,7 @@ struct layer_filler::job {
     milliseconds pause = first_pause; // before the next try after a failure
     bool pausing = false;
     bool forgotten = false;
+    std::vector<bool> attended; // by block of the blob
 
     bool exhausted() const {
         const auto order = of->toc().by_offset();
@@ -47,6 +52,25 @@ struct layer_filler::job {
             chunks.push_back(order[next++]);
         }
         return chunks;
+    }
+};
+
+/// A block near to what was read.
+struct layer_filler::vicinity {
+    job_ptr of;
+    std::uint64_t begin = 0; // blob offsets
+    std::uint64_t end = 0;
+
+    // The chunks that begin there.
+    std::vector<std::uint32_t> chunks() const {
+        const auto& toc = of->of->toc();
+        const auto order = toc.by_offset();
+        std::vector<std::uint32_t> those;
+        for (auto i = toc.lower_bound(begin);
+             i < order.size() && toc.all_chunks()[order[i]].blob_offset < end; ++i) {
+            those.push_back(order[i]);
+        }
+        return those;
     }
 };
 
@@ -75,10 +99,41 @@ void layer_filler::fill(layer_ptr l, std::uint64_t prefetch_end, bool whole) {
     enter(std::move(j));
 }
 
+void layer_filler::attend(std::uint32_t number, std::uint64_t blob_offset) {
+    const auto of =
+      std::ranges::find_if(jobs_, [number](const job_ptr& j) { return j->of->number() == number; });
+    if (of == jobs_.end() || !(*of)->whole) {
+        return;
+    }
+    const auto& j = *of;
+    const auto size = j->of->toc().payload_size();
+    j->attended.resize(size / block + 1);
+    const auto here = std::min(blob_offset, size) / block;
+    const auto first = here - std::min(here, options_.near_before / block);
+    const auto last = std::min(blob_offset + options_.near_behind, size) / block;
+    // The farthest to the front first, so that the nearest ends up there.
+    for (auto b = first; b < here; ++b) {
+        attend_block(j, b);
+    }
+    for (auto b = last + 1; b-- > here;) {
+        attend_block(j, b);
+    }
+    near_.resize(std::min(near_.size(), most_vicinities));
+}
+
+void layer_filler::attend_block(const job_ptr& j, std::uint64_t number) {
+    if (!j->attended[number]) {
+        j->attended[number] = true;
+        near_.push_front({j, number * block, (number + 1) * block});
+        serve(lane::background);
+    }
+}
+
 void layer_filler::forget(std::uint32_t number) {
     for (const auto& j : jobs_) {
         j->forgotten = j->forgotten || j->of->number() == number;
     }
+    std::erase_if(near_, [](const vicinity& v) { return v.of->forgotten; });
     std::erase_if(jobs_, [](const job_ptr& j) { return j->forgotten; });
 }
 
@@ -110,6 +165,13 @@ void layer_filler::serve(lane l) {
 
 task<void> layer_filler::work(lane l, std::stop_token stop) {
     while (!stop.stop_requested()) {
+        if (l == lane::background && !near_.empty()) {
+            const auto v = std::move(near_.front());
+            near_.pop_front();
+            auto chunks = v.chunks();
+            (void)co_await fetch(v.of, std::move(chunks), l); // else in its turn
+            continue;
+        }
         auto j = next(l);
         if (!j) {
             break;
@@ -142,21 +204,25 @@ task<void> layer_filler::fetch_stretch(job_ptr j, std::stop_token stop) {
         waiting_[index_of(l)].push_back(j);
         serve(l);
     }
-    auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
-    auto fetch = [&fetcher, of = j->of, chunks = std::move(chunks), l] {
-        return prefetch_on(fetcher, of, chunks, l);
-    };
-    const auto done = co_await call_on(fetcher.home(), l, std::move(fetch));
+    const bool all_there = co_await fetch(j, std::move(chunks), l);
     --j->under_way;
     if (stop.stop_requested() || j->forgotten) {
         co_return;
     }
-    const bool all_there = done && *done;
     if (!all_there) {
         retry_later(j, from);
     } else if (j->under_way == 0 && j->exhausted() && !j->pausing) {
         end(j);
     }
+}
+
+task<bool> layer_filler::fetch(const job_ptr& j, std::vector<std::uint32_t> chunks, lane l) {
+    auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
+    auto there = [&fetcher, of = j->of, chunks = std::move(chunks), l] {
+        return prefetch_on(fetcher, of, chunks, l);
+    };
+    const auto done = co_await call_on(fetcher.home(), l, std::move(there));
+    co_return done && *done;
 }
 
 // From the failed stretch on; what came meanwhile costs a look into the cache.

@@ -20,6 +20,9 @@ namespace firstlight {
 /// of what it asks for see to that. A stretch that fails is tried again later, for as
 /// long as its layer is mounted.
 ///
+/// Everything will be fetched, so the order is free, and what lies near to what a
+/// process waits for comes first: a program's files lie together.
+///
 /// Lives on shard 0.
 class layer_filler {
 public:
@@ -29,7 +32,10 @@ public:
         std::uint64_t background_stretch = 4 << 20;
         // Stretches under way at a time, of all layers.
         unsigned prefetch_at_once = 4;
-        unsigned background_at_once = 4;
+        unsigned background_at_once = 8;
+        // Compressed bytes behind and before what was read that come first.
+        std::uint64_t near_behind = 1 << 20;
+        std::uint64_t near_before = 512 << 10;
     };
 
     layer_filler(
@@ -40,6 +46,9 @@ public:
     /// Fetches the chunks of `l` that begin before blob offset `prefetch_end`, and then,
     /// if `whole`, the rest. While that goes on, a second call does nothing.
     void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
+    /// A process waits for what lies at `blob_offset` of a layer: what is near comes next,
+    /// in the background lane, if the whole layer is to be fetched.
+    void attend(std::uint32_t number, std::uint64_t blob_offset);
     /// Begins nothing more for the layer.
     void forget(std::uint32_t number);
     /// After the registry clients' stop.
@@ -47,13 +56,16 @@ public:
 
 private:
     struct job;
+    struct vicinity;
     using job_ptr = std::shared_ptr<job>;
 
+    void attend_block(const job_ptr& j, std::uint64_t number);
     void enter(job_ptr j);
     void serve(lane l);
     task<void> work(lane l, std::stop_token stop);
     job_ptr next(lane l);
     task<void> fetch_stretch(job_ptr j, std::stop_token stop);
+    task<bool> fetch(const job_ptr& j, std::vector<std::uint32_t> chunks, lane l);
     void retry_later(job_ptr j, std::size_t from);
     void end(const job_ptr& j);
 
@@ -63,6 +75,7 @@ private:
     const options options_;
     per_lane<std::deque<job_ptr>> waiting_;
     per_lane<unsigned> working_{};
+    std::deque<vicinity> near_; // the latest first
     std::vector<job_ptr> jobs_; // all that have not ended
     unsigned next_fetcher_ = 0;
     background_tasks tasks_;

@@ -57,7 +57,7 @@ layer_reader::layer_reader(
   : shards_(shards)
   , cache_(cache)
   , fetchers_(fetchers)
-  , options_(o) {
+  , options_(std::move(o)) {
     for (unsigned id = 0; id < shards.size(); ++id) {
         state_.push_back(std::make_unique<per_shard>(shards.at(id)));
     }
@@ -131,6 +131,9 @@ task<result<std::size_t>> layer_reader::read(
         numbers.push_back(p.number);
     }
     look_ahead(l, numbers.back());
+    if (options_.waited) {
+        options_.waited(l->number(), l->toc().all_chunks()[numbers.front()].blob_offset);
+    }
     auto& fetcher = *fetchers_[shard::current()->id()];
     auto got = co_await fetcher.get(l, std::move(numbers), lane::demand, patience);
     if (!got) {

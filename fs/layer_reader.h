@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,8 @@ class layer_reader {
 public:
     struct options {
         std::uint64_t read_ahead_most = 8 << 20; // compressed bytes; 0: never
+        /// Told, on the reading shard, where in which layer's blob somebody waits.
+        std::function<void(std::uint32_t layer, std::uint64_t blob_offset)> waited;
     };
 
     layer_reader(

@@ -328,6 +328,9 @@ void connection_pool::lease::answered_after(steady::duration d) noexcept {
         at.nearest_until = now + nearest_counts;
     }
     at.nearest = std::min(at.nearest, d);
+    if (auto* gate = slot_->pool.gate_) {
+        gate->answered(d - round_trip(), round_trip());
+    }
 }
 
 steady::duration connection_pool::lease::round_trip() const noexcept {

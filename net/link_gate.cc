@@ -27,7 +27,7 @@ constexpr double rate_noise = 0.1;
 // Of the product of rate and round trip: for the pauses between requests.
 constexpr double more_than_enough = 1.5;
 constexpr std::size_t least_window = 64 << 10;
-constexpr std::size_t paced_window = 256 << 10;
+constexpr std::size_t paced_window = 1 << 20;
 constexpr std::size_t largest_window = 8 << 20;
 
 } // namespace
@@ -63,6 +63,10 @@ void link_keeper::received(const per_lane<std::uint64_t>& bytes) {
         share_.received(l, bytes[index_of(l)], now);
     }
     tell();
+}
+
+void link_keeper::answered(clock::duration queued, clock::duration nearest) {
+    share_.answered(queued, nearest, clock::now());
 }
 
 void link_keeper::tell() {
@@ -187,6 +191,15 @@ void link_gate::received(lane l, std::uint64_t bytes) {
     const auto all = unreported_[0] + unreported_[1] + unreported_[2];
     if (all >= report_bytes || clock::now() - reported_ >= report_after) {
         flush();
+    }
+}
+
+void link_gate::answered(clock::duration queued, clock::duration nearest) {
+    round_trip_ = nearest;
+    if (view_->paced) {
+        asio::post(keeper_->home().on(lane::demand), [k = keeper_, queued, nearest] {
+            k->answered(queued, nearest);
+        });
     }
 }
 

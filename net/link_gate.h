@@ -46,6 +46,7 @@ public:
     void remove(const std::shared_ptr<link_view>& view);
     void demand(bool began);
     void received(const per_lane<std::uint64_t>& bytes);
+    void answered(link_share::clock::duration queued, link_share::clock::duration nearest);
     /// Waits until the background may read `bytes`, but not for long: false means to ask
     /// again.
     task<result<bool>> admit(std::uint64_t bytes);
@@ -84,6 +85,8 @@ public:
     task<result<void>> pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token stop);
     /// `bytes` have been read.
     void received(lane l, std::uint64_t bytes);
+    /// A request has been answered, `queued` later than the `nearest` that its server took.
+    void answered(link_share::clock::duration queued, link_share::clock::duration nearest);
 
     /// Whether a stream of lane `l` must pass() before it reads. What is prefetched is
     /// mostly what a waiting process reads next, so only the background has to.
@@ -94,6 +97,8 @@ public:
     /// `round_trip` away: all of them together keep the link busy, and queue up little
     /// in front of the first answer that a process will wait for.
     std::size_t window(std::chrono::steady_clock::duration round_trip) const noexcept;
+    /// What the background asks for at once while it is paced, bytes.
+    std::size_t request() const noexcept { return window(round_trip_); }
 
 private:
     void enter(lane l);
@@ -106,6 +111,7 @@ private:
     per_lane<unsigned> streams_{};
     per_lane<std::uint64_t> unreported_{};
     link_share::clock::time_point reported_{};
+    link_share::clock::duration round_trip_{}; // of the server that answered last
 };
 
 class link_gate::stream_mark {

@@ -1,6 +1,7 @@
 #include "net/link_share.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace firstlight {
 
@@ -9,23 +10,29 @@ namespace {
 using std::chrono::milliseconds;
 
 // Long enough that what lies in socket buffers does not look like speed.
-constexpr milliseconds window_length{100};
+constexpr milliseconds window_length{50};
 // Demand that pauses for less than this goes on: between two reads of one process.
 constexpr milliseconds demand_lingers{1000};
 // Of what is over, so that no queue grows.
 constexpr double headroom = 0.95;
-constexpr double growth = 1.5;       // of the pace, in a window, until the link is full
-constexpr double full = 0.8;         // arrives of what was asked for: there is no more
 constexpr double first_demand = 0.5; // of the link, until it is measured
-constexpr double first_pace = 2 << 20;
+constexpr double first_pace = 4 << 20;
 constexpr double least_pace = 64 << 10; // nobody starves
-constexpr unsigned ramp = 2;            // windows until a free run says something
-constexpr double weight = 0.2;          // of a window in the measure of a free run
-constexpr unsigned account_length = 5;  // windows
-constexpr double short_of = 0.85;       // less than this of what was asked for is too little
-constexpr double drain = 0.97;          // of what arrives, so that a queue goes away
-constexpr unsigned settle = 5;          // windows
+constexpr unsigned ramp = 4;            // windows until a free run says something
+constexpr double weight = 0.1;          // of a window in the measure of a free run
 constexpr milliseconds burst{2};        // a pace's worth that may be made up for
+
+// Of the rate, while there is room: until the link has been full once, and from then on.
+constexpr double first_growth = 0.3;
+constexpr double growth = 0.025;
+constexpr double below = 0.98;       // of what arrives through a full link
+constexpr double steepest_cut = 0.7; // at once
+// A queue that is shorter does not count, for all clocks and threads are a little late;
+// and besides, this part of the way there and back.
+constexpr std::chrono::microseconds unnoticed{400};
+constexpr int unnoticed_part = 32;
+constexpr unsigned least_answers = 3; // that say something together
+constexpr double longest_account = 1; // seconds
 
 double seconds(link_share::clock::duration d) {
     return std::chrono::duration<double>(d).count();
@@ -57,8 +64,15 @@ void link_share::received(lane l, std::uint64_t bytes, clock::time_point now) {
     now_.demand += l == lane::background ? 0 : bytes;
 }
 
+void link_share::answered(clock::duration queued, clock::duration nearest, clock::time_point now) {
+    roll(now);
+    ++paced_.answers;
+    paced_.queued = std::min(paced_.queued, queued);
+    paced_.nearest = std::max(paced_.nearest, nearest);
+}
+
 double link_share::pace() const noexcept {
-    const double least = saturated_ ? least_pace : first_pace;
+    const double least = known_ ? least_pace : first_pace;
     return std::max(least, headroom * rate_ - demand_rate_);
 }
 
@@ -102,7 +116,6 @@ void link_share::close_window() {
         measure_paced(arrived);
     } else {
         paced_ = account();
-        settling_ = settle;
         measure_free(arrived);
     }
 }
@@ -115,44 +128,38 @@ void link_share::measure_free(double arrived) {
     if (++free_windows_ <= ramp) {
         return;
     }
-    const bool first = !saturated_ || free_windows_ == ramp + 1;
-    rate_ =
-      first ? std::max(arrived, saturated_ ? rate_ : 0.0) : rate_ + weight * (arrived - rate_);
-    saturated_ = true;
+    const bool first = !known_ || free_windows_ == ramp + 1;
+    rate_ = first ? std::max(arrived, known_ ? rate_ : 0.0) : rate_ + weight * (arrived - rate_);
+    known_ = true;
 }
 
 void link_share::measure_paced(double arrived) {
-    const double asked = pace() + demand_rate_;
-    if (!saturated_) {
-        if (!now_.kept_waiting && now_.all == now_.demand) {
-            return; // nobody wanted anything
-        }
-        saturated_ = arrived < full * asked;
-        rate_ = saturated_ ? arrived : growth * std::max(asked, rate_);
-        paced_ = account();
+    const double length = seconds(window_length);
+    paced_.seconds += length;
+    paced_.asked += (pace() + demand_rate_) * length;
+    paced_.arrived += arrived * length;
+    paced_.kept_waiting = paced_.kept_waiting || now_.kept_waiting;
+    const bool long_enough = paced_.seconds >= 2 * seconds(paced_.nearest);
+    if ((paced_.answers < least_answers || !long_enough) && paced_.seconds < longest_account) {
         return;
     }
-    if (settling_ > 0) { // what the free run had under way still arrives
-        --settling_;
+    const auto done = std::exchange(paced_, account());
+    if (done.answers < least_answers) {
+        return; // nothing to conclude from that
+    }
+    const auto allowed = unnoticed + done.nearest / unnoticed_part;
+    if (done.queued > allowed) {
+        const double there = below * done.arrived / done.seconds;
+        rate_ = std::min(rate_, std::max(there, steepest_cut * rate_));
+        known_ = true;
+        free_at_ += std::min<clock::duration>(done.queued, window_length); // it drains
         return;
     }
-    ++paced_.windows;
-    paced_.kept_waiting += now_.kept_waiting ? 1 : 0;
-    paced_.asked += asked;
-    paced_.arrived += arrived;
-    paced_.lower += static_cast<double>(now_.all - now_.demand);
-    if (paced_.windows < account_length) {
-        return;
+    const bool used = done.arrived > done.asked / 2;
+    if (done.kept_waiting && used) { // the pace is all that holds the background back
+        const double room = 1 - seconds(done.queued) / seconds(allowed);
+        rate_ = std::max(rate_, pace()) * (1 + room * (known_ ? growth : first_growth));
     }
-    // The link brought less than was asked of it: it has become slower, or was never
-    // that fast. What has queued up is no reason to put more there.
-    const bool never_kept = paced_.kept_waiting == 0;
-    const bool too_little = paced_.arrived < short_of * paced_.asked;
-    if (paced_.lower > 0 && (never_kept || too_little)) {
-        const double there = drain * paced_.arrived / paced_.windows;
-        rate_ = std::min(rate_, std::max(there, 0.8 * rate_));
-    }
-    paced_ = account();
 }
 
 } // namespace firstlight

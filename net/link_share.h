@@ -15,11 +15,12 @@ namespace firstlight {
 /// queues up in front of an answer that a process waits for, and what demand has no use
 /// for is not wasted either. It is never stopped for good.
 ///
-/// The link's rate is not known, so it is measured: what arrives while the background
-/// runs free. Where demand came first, the pace grows until no more arrives. The rate must
-/// not be guessed too high, or the background fills a queue, demand gets less, and the
-/// background takes that as well. So while it is paced the rate is only corrected
-/// downwards, and measured anew when demand pauses.
+/// The link's rate is not known, so it is measured. While the background runs free, it is
+/// what arrives. While it is paced, answers tell whether something queues up in front of
+/// them: if even the quickest of a while took longer than the way there and back, the link
+/// is full, and what arrives is its rate; if not, there is room, and the pace grows. (Who
+/// looks at the quickest only does not take the bursts of demand itself for a full link;
+/// RFC 8289, section 3, and RFC 6817 are built on the same two observations.)
 ///
 /// Pure arithmetic on the times it is given, which must not decrease. One thread.
 class link_share {
@@ -29,6 +30,9 @@ public:
     /// One more response that a process waits for, or one less.
     void demand_began(clock::time_point now);
     void demand_ended(clock::time_point now);
+    /// Requests have been answered, `queued` later at least than the `nearest` that their
+    /// servers ever took.
+    void answered(clock::duration queued, clock::duration nearest, clock::time_point now);
     /// `bytes` of body have been read in lane `l`.
     void received(lane l, std::uint64_t bytes, clock::time_point now);
 
@@ -54,11 +58,13 @@ private:
     };
     // Of the windows since the last look at what the pace brought.
     struct account {
-        unsigned windows = 0;
-        unsigned kept_waiting = 0;
+        double seconds = 0;
         double asked = 0; // bytes
         double arrived = 0;
-        double lower = 0;
+        unsigned answers = 0;
+        clock::duration queued = clock::duration::max(); // the least
+        clock::duration nearest{};                       // the most
+        bool kept_waiting = false;
     };
 
     void roll(clock::time_point now);
@@ -71,10 +77,9 @@ private:
     window now_;
     bool begun_ = false;
     double rate_ = 0;
-    bool saturated_ = false; // rate_ is the link's, and not what we happened to ask for
+    bool known_ = false; // rate_ is the link's, and not what we happened to ask for
     unsigned free_windows_ = 0;
     account paced_;
-    unsigned settling_ = 0; // windows
     double demand_rate_ = 0;
     clock::time_point free_at_{};
 };

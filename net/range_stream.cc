@@ -7,7 +7,7 @@ namespace firstlight {
 namespace {
 
 constexpr std::size_t slice_size = 64 << 10;
-// How much the background asks for, or reads, before it asks again whether it may.
+// How much the background reads before it asks again whether it may.
 constexpr std::uint64_t turn = 64 << 10;
 // A server that drops us after less than this is not getting anywhere.
 constexpr std::uint64_t progress = 64 << 10;
@@ -52,7 +52,7 @@ task<result<byte_range>> range_stream::next_request() {
     if (!gate.must_ask(priority_.get())) {
         co_return rest();
     }
-    const auto bytes = std::min(left(), turn);
+    const auto bytes = std::min<std::uint64_t>(left(), gate.request());
     auto passed = co_await pass_gate(bytes);
     if (!passed) {
         co_return passed.error();

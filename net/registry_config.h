@@ -62,7 +62,7 @@ struct registry_config {
 
     /// Connections in use per host and shard, by lane: what a lane and those below
     /// it may hold together. The difference is never lent downwards.
-    per_lane<unsigned> connections{8, 6, 2};
+    per_lane<unsigned> connections{8, 6, 4};
     /// An idle connection is kept this long.
     std::chrono::milliseconds idle_timeout{60'000};
     /// Where a blob's requests were redirected to is remembered this long.

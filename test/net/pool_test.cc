@@ -14,7 +14,13 @@ struct pool_rig : net_rig {
     digest blob = registry.add_blob(content);
     std::vector<std::future<result<buffer>>> reads;
 
-    pool_rig() {
+    static registry_config few_connections() {
+        auto c = quick();
+        c.connections = {8, 6, 2};
+        return c;
+    }
+    pool_rig()
+      : net_rig({}, few_connections()) {
         imposter_fault f;
         f.delay = 1h;
         registry.fail_always(f);
