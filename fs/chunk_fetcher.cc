@@ -35,9 +35,16 @@ struct chunk_fetcher::claim {
     pieces mine;
 };
 
+/// A compressed stream that is here, or comes, and what it takes while it is in flight.
+struct chunk_fetcher::arrival {
+    pieces stream;
+    buffer compressed;
+    memory_budget::hold memory;
+};
+
 chunk_fetcher::chunk_fetcher(
   runtime& shards, shard& home, chunk_cache& cache, registry_client& registry, layer_errors& errors,
-  fs_metrics& counted)
+  fs_metrics& counted, std::uint64_t memory_bytes)
   : shards_(shards)
   , home_(home)
   , cache_(cache)
@@ -47,6 +54,7 @@ chunk_fetcher::chunk_fetcher(
   , listener_(std::make_shared<const raise_listener>([this](const chunk_key& key) {
       asio::post(home_.on(lane::demand), [this, key] { raised(key); });
   }))
+  , memory_(memory_bytes)
   , fills_(home) {
 }
 
@@ -226,6 +234,7 @@ void chunk_fetcher::raised(const chunk_key& key) {
     if (const auto at = flying_.find(key); at != flying_.end()) {
         const auto [source, r] = at->second;
         fetch_urgent_apart(source, r);
+        memory_.look_again();
     }
 }
 
@@ -285,37 +294,53 @@ task<result<void>> chunk_fetcher::fetch(layer_ptr source, run_ptr r, deadline pa
     co_return last;
 }
 
+namespace {
+
+// What a compressed stream takes up until its chunks are handed on.
+std::uint64_t memory_for(const std::vector<fetch_piece_ptr>& stream) {
+    const auto& first = stream.front()->record;
+    auto bytes = first.compressed_end - first.blob_offset;
+    for (const auto& p : stream) {
+        bytes += p->record.size;
+    }
+    return bytes;
+}
+
+} // namespace
+
 task<result<void>> chunk_fetcher::receive(layer_ptr source, run_ptr r, blob_stream& from) {
     while (!r->exhausted()) {
         const auto gap = r->range().begin() - r->position();
-        const auto stream = r->take_stream();
-        const auto& record = stream.front()->record;
-        buffer compressed(record.compressed_end - record.blob_offset);
+        const auto next = std::make_shared<arrival>();
+        next->stream = r->take_stream();
+        const auto urgency = [next] { return urgency_of(next->stream); };
+        next->memory = co_await memory_.take(memory_for(next->stream), urgency);
+        const auto& record = next->stream.front()->record;
+        next->compressed = buffer(record.compressed_end - record.blob_offset);
         auto came = co_await from.skip(gap);
         if (came) {
-            came = co_await from.fill(compressed.span());
+            came = co_await from.fill(next->compressed.span());
         }
         if (!came) {
-            r->give_back(stream);
+            r->give_back(next->stream);
             co_return came.error();
         }
-        source->fetched().add(compressed.size());
-        counted_.bytes_fetched.add(compressed.size());
+        source->fetched().add(next->compressed.size());
+        counted_.bytes_fetched.add(next->compressed.size());
         while (r->decoding >= decodes_ahead) {
             co_await r->decoded.wait();
         }
         ++r->decoding;
-        auto compressed_here = std::make_shared<buffer>(std::move(compressed));
-        fills_.spawn(
-          "decode chunks", urgency_of(stream),
-          [this, source, r, stream, compressed_here](std::stop_token) {
-              return decode(source, r, stream, std::move(*compressed_here));
-          });
+        fills_.spawn("decode chunks", urgency(), [this, source, r, next](std::stop_token) {
+            return decode(source, r, next);
+        });
     }
     co_return result<void>();
 }
 
-task<void> chunk_fetcher::decode(layer_ptr source, run_ptr r, pieces stream, buffer compressed) {
+task<void> chunk_fetcher::decode(layer_ptr source, run_ptr r, std::shared_ptr<arrival> came) {
+    const auto& stream = came->stream;
+    const auto compressed = came->compressed.span();
     std::vector<const chunk_record*> records;
     std::uint64_t size = 0;
     for (const auto& p : stream) {
@@ -324,10 +349,10 @@ task<void> chunk_fetcher::decode(layer_ptr source, run_ptr r, pieces stream, buf
     }
     std::vector<result<buffer>> contents;
     if (size <= inline_decode) {
-        contents = decode_and_verify(compressed.span(), records);
+        contents = decode_and_verify(compressed, records);
     } else {
-        auto work = [&compressed, &records]() -> result<std::vector<result<buffer>>> {
-            return decode_and_verify(compressed.span(), records);
+        auto work = [compressed, &records]() -> result<std::vector<result<buffer>>> {
+            return decode_and_verify(compressed, records);
         };
         auto done = co_await shards_.cpu().run(urgency_of(stream), std::move(work));
         if (done) {

@@ -2,6 +2,7 @@
 
 #include "actors/background.h"
 #include "actors/deadline.h"
+#include "actors/memory_budget.h"
 #include "actors/runtime.h"
 #include "cache/chunk_cache.h"
 #include "fs/fetch_run.h"
@@ -22,15 +23,18 @@ namespace firstlight {
 ///
 /// One instance per shard, used on that shard only. The cache decides who
 /// fetches what; this class turns what it must fetch into as few ranges as
-/// possible, and decodes.
+/// possible, and decodes. What that takes in buffers is bounded: at the bound, a
+/// fetch stops reading, those of the lower lanes first.
 class chunk_fetcher {
 public:
     /// A chunk's position in its index's all_chunks().
     using chunk_number = std::uint32_t;
+    /// Bytes of one shard's buffers in flight.
+    static constexpr std::uint64_t default_memory = 64 << 20;
 
     chunk_fetcher(
       runtime& shards, shard& home, chunk_cache& cache, registry_client& registry,
-      layer_errors& errors, fs_metrics& counted);
+      layer_errors& errors, fs_metrics& counted, std::uint64_t memory_bytes = default_memory);
     ~chunk_fetcher();
 
     /// The chunks `wanted`, in that order. Those that are missing are fetched in
@@ -48,12 +52,15 @@ public:
     /// Waits for the fetches of this shard. After the registry client's stop.
     task<void> stop() { return fills_.stop(); }
     shard& home() noexcept { return home_; }
+    /// Of this shard's buffers in flight; also for those that replies are made in.
+    memory_budget& memory() noexcept { return memory_; }
 
 private:
     using pieces = std::vector<fetch_piece_ptr>;
     using run_ptr = std::shared_ptr<fetch_run>;
 
     struct claim;
+    struct arrival;
     task<result<claim>> look_up(layer_ptr source, std::vector<chunk_number> asked, lane l);
     task<result<std::vector<chunk_handle>>>
     get_once(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
@@ -65,7 +72,7 @@ private:
     task<void> fill(layer_ptr source, run_ptr r);
     task<result<void>> fetch(layer_ptr source, run_ptr r, deadline patience);
     task<result<void>> receive(layer_ptr source, run_ptr r, blob_stream& from);
-    task<void> decode(layer_ptr source, run_ptr r, pieces stream, buffer compressed);
+    task<void> decode(layer_ptr source, run_ptr r, std::shared_ptr<arrival> came);
     void settle(const layer& source, fetch_piece& p, result<buffer> content);
 
     struct flying { // a piece that has not landed
@@ -81,6 +88,7 @@ private:
     fs_metrics& counted_;
     const std::shared_ptr<const raise_listener> listener_;
     std::unordered_map<chunk_key, flying> flying_;
+    memory_budget memory_;
     background_tasks fills_;
 };
 

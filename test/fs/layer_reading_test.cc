@@ -117,7 +117,8 @@ struct layer_rig {
     std::optional<layer_filler> filler;
     layer_ptr mounted;
 
-    explicit layer_rig(std::uint64_t read_ahead = 0) {
+    explicit layer_rig(
+      std::uint64_t read_ahead = 0, std::uint64_t memory = chunk_fetcher::default_memory) {
         registry_config quick;
         quick.max_retries = 1;
         quick.min_wait = 1ms;
@@ -129,7 +130,7 @@ struct layer_rig {
         for (unsigned id = 0; id < 2; ++id) {
             clients.push_back(std::make_unique<registry_client>(shards.at(id), *hub));
             fetchers.push_back(std::make_unique<chunk_fetcher>(
-              shards, shards.at(id), *cache, *clients[id], *errors, fs_counted));
+              shards, shards.at(id), *cache, *clients[id], *errors, fs_counted, memory));
         }
         layer_reader::options reading;
         reading.read_ahead_most = read_ahead;
@@ -392,6 +393,21 @@ TEST_CASE_FIXTURE(layer_rig, "a run whose parts were fetched apart fails only wh
     CHECK_FALSE(ahead.get().value());
     CHECK(reading("f", 2'900'000, 100).get().value() == content.substr(2'900'000, 100));
     CHECK(reading("f", 0, 100).get().error().code() == errc::unavailable);
+}
+
+TEST_CASE("with next to no memory everything is read all the same, one stream after the other") {
+    layer_rig rig(0, 1);
+    const auto content = noise(300'000, 44);
+    rig.mount(estargz_builder({.chunk_size = 5000}).file("f", content).build());
+    auto ahead = rig.fetching_all_late(lane::background, 20ms);
+    std::vector<std::future<result<std::string>>> readers;
+    for (unsigned i = 0; i < 20; ++i) {
+        readers.push_back(rig.reading("f", i * 15'000, 15'000, i % 2));
+    }
+    for (unsigned i = 0; i < 20; ++i) {
+        CHECK(readers[i].get().value() == content.substr(i * 15'000, 15'000));
+    }
+    CHECK(ahead.get().value());
 }
 
 TEST_CASE_FIXTURE(layer_rig, "the state file has what stargz-snapshotter's has, and no NaN") {
