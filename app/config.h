@@ -29,6 +29,8 @@ struct config {
         bool pin = true;
         unsigned io_threads = 4;
         unsigned cpu_threads = 0; // 0: one per processor, at least 2
+        /// Of all shards together: what is being fetched, decoded or answered.
+        std::uint64_t buffer_bytes = 128ULL << 20;
     } runtime;
 
     struct cache_section {

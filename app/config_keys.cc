@@ -198,6 +198,7 @@ void read_own(config_section& top, config& to) {
     flag(runtime, "pin", to.runtime.pin);
     number(runtime, "io_threads", most_threads, to.runtime.io_threads);
     number(runtime, "cpu_threads", most_threads, to.runtime.cpu_threads);
+    number(runtime, "buffer_bytes", unlimited, to.runtime.buffer_bytes);
     for (const auto* threads : {"io_threads", "cpu_threads"}) {
         if (runtime.integer(threads, 0, most_threads) == 1) {
             runtime.fail(threads, "expected 0 or at least 2, found 1: one is kept for demand");

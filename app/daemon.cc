@@ -210,7 +210,8 @@ void daemon::parts::build_layers(index_store indexes) {
         auto client = std::make_unique<registry_client>(home, *hub_);
         auto resolver = std::make_unique<layer_resolver>(runtime_, *client, indexes);
         fetchers_.push_back(std::make_unique<chunk_fetcher>(
-          runtime_, home, *cache_, *client, *errors_, *fs_metrics_));
+          runtime_, home, *cache_, *client, *errors_, *fs_metrics_,
+          settings_.runtime.buffer_bytes / runtime_.size()));
         services_.push_back(
           std::make_unique<layer_services>(std::move(client), std::move(resolver)));
     }

@@ -91,6 +91,7 @@ TEST_CASE("config: each key of our own sets it") {
       {"[runtime]\npin = false", [](auto& c) { return !c.runtime.pin; }},
       {"[runtime]\nio_threads = 3", [](auto& c) { return c.runtime.io_threads == 3; }},
       {"[runtime]\ncpu_threads = 3", [](auto& c) { return c.runtime.cpu_threads == 3; }},
+      {"[runtime]\nbuffer_bytes = 3", [](auto& c) { return c.runtime.buffer_bytes == 3; }},
       {"[cache]\ndirectory = '/d'", [](auto& c) { return c.cache_directory() == "/d"; }},
       {"[cache]\nmax_bytes = 3", [](auto& c) { return c.cache.max_bytes == 3; }},
       {"[cache]\nmemory_bytes = 3", [](auto& c) { return c.cache.memory_bytes == 3; }},
@@ -357,6 +358,7 @@ TEST_CASE("config: the file that we ship is the defaults, key by key") {
     CHECK(c.cache_directory() == d.cache_directory());
     CHECK(c.cache.max_bytes == d.cache.max_bytes);
     CHECK(c.cache.memory_bytes == d.cache.memory_bytes);
+    CHECK(c.runtime.buffer_bytes == d.runtime.buffer_bytes);
     CHECK(c.read.deadline == d.read.deadline);
     CHECK(c.read.readahead_bytes == d.read.readahead_bytes);
     CHECK(c.mount.deadline == d.mount.deadline);
