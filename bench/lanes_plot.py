@@ -101,9 +101,9 @@ def draw(scenario, phases):
             for took in readers.values():
                 yield curve(axes, took, colour, 0.4, 0.3)
         yield curve(axes, [ms for took in readers.values() for ms in took], colour, 2)
-        y = axes.y(0) - 14 - 17 * (len(phases) - 1 - i)
-        yield f'<path d="M{WIDTH - RIGHT - 24} {y:.1f}h18" stroke="{colour}" stroke-width="2"/>'
-        yield text(WIDTH - RIGHT - 30, y + 4, phase, 'text-anchor="end"')
+        y = TOP + 16 + 17 * i
+        yield f'<path d="M{LEFT + 12} {y}h18" stroke="{colour}" stroke-width="2"/>'
+        yield text(LEFT + 36, y + 4, phase)
     yield "</svg>"
 
 

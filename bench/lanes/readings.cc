@@ -147,7 +147,7 @@ void csv_file::add(const phase& p) {
     }
     for (std::size_t i = 0; i < p.readers.size(); ++i) {
         for (const auto ms : p.readers[i].took) {
-            fmt::print(file_, "{},{},{},{:.3f}\n", scenario_, p.name, i, ms);
+            fmt::print(file_, "{},\"{}\",{},{:.3f}\n", scenario_, p.name, i, ms);
         }
     }
 }
