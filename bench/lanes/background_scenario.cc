@@ -150,14 +150,14 @@ void background_run::print_summary() const {
     for (const auto& r : ratios_) {
         fmt::print(" {:.2f} {:.2f};", r.p50, r.p99);
     }
-    const auto whole = settings_.rate_mbit > 0 ? settings_.rate_mbit : idle_.background_mbit();
     fmt::print(
-      "\nbackground, of what demand left of {}: {:.0f} %\n",
-      settings_.rate_mbit > 0 ? "the link's rate" : "what it gets alone",
-      100 * on_.background_mbit() / (whole - on_.demand_mbit()));
-    if (settings_.rate_mbit > 0) {
+      "\nbackground, of what it gets alone: {:.0f} %\n",
+      100 * on_.background_mbit() / idle_.background_mbit());
+    if (settings_.rate_mbit > 0) { // without a link there is no rate to leave anything of
         fmt::print(
-          "of what demand left of what the background gets alone: {:.0f} %\n",
+          "background, of what demand left of the link's rate: {:.0f} %, of what it gets alone: "
+          "{:.0f} %\n",
+          100 * on_.background_mbit() / (settings_.rate_mbit - on_.demand_mbit()),
           100 * on_.background_mbit() / (idle_.background_mbit() - on_.demand_mbit()));
     }
     const auto t = stage_.registry().asked();

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdio>
 #include <thread>
+#include <tuple>
 
 namespace firstlight::lanes {
 

@@ -12,7 +12,9 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <thread>
+#include <tuple>
 
 namespace firstlight::lanes {
 
