@@ -453,10 +453,15 @@ daemon_kill() { e2e_stop daemon KILL; }
 daemon_pid() { echo "${e2e_pids[daemon]}"; }
 
 daemon_log() { cat "$work"/firstlightd.log; }
-# metric PATTERN [FACTOR]: the sum of the samples whose name and labels match, times that.
-metric() {
+metrics() { # all of the daemon's
     "$e2e_python" -c 'import sys, urllib.request as u
-sys.stdout.write(u.urlopen(sys.argv[1], timeout=10).read().decode())' "http://$metrics_host/metrics" | grep -v '^#' | grep -E -- "$1" |
+sys.stdout.write(u.urlopen(sys.argv[1], timeout=10).read().decode())' "http://$metrics_host/metrics"
+}
+# metric PATTERN [FACTOR]: the sum of the samples whose name and labels match, times that.
+metric() { metrics | metric_in "$@"; }
+# metric_in PATTERN [FACTOR]: the same, of what metrics has printed.
+metric_in() {
+    grep -v '^#' | grep -E -- "$1" |
         awk -v factor="${2:-1}" '{ n += $NF } END { printf "%.0f\n", n * factor }'
 }
 
