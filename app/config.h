@@ -68,7 +68,7 @@ struct config {
 
     struct background_section {
         bool enabled = true;
-        unsigned max_concurrency = 8; // ranges fetched at once, of all layers
+        unsigned max_concurrency = 4; // ranges fetched at once, of all layers
         /// Compressed bytes that one request asks for.
         std::uint64_t request_bytes = 4ULL << 20;
         /// Of all hosts together; 0: what the link gives and readers leave.

@@ -151,11 +151,17 @@ void layer_filler::enter(job_ptr j) {
     serve(l);
 }
 
+unsigned layer_filler::most_at_once(lane l) const noexcept {
+    if (l == lane::prefetch) {
+        return options_.prefetch_at_once;
+    }
+    return options_.background_at_once + (near_.empty() ? 0 : options_.near_at_once);
+}
+
 // Workers come and go with the work.
 void layer_filler::serve(lane l) {
-    const auto most = l == lane::prefetch ? options_.prefetch_at_once : options_.background_at_once;
     auto& working = working_[index_of(l)];
-    if (working >= most) {
+    if (working >= most_at_once(l)) {
         return;
     }
     ++working;
@@ -164,12 +170,9 @@ void layer_filler::serve(lane l) {
 }
 
 task<void> layer_filler::work(lane l, std::stop_token stop) {
-    while (!stop.stop_requested()) {
+    while (!stop.stop_requested() && working_[index_of(l)] <= most_at_once(l)) {
         if (l == lane::background && !near_.empty()) {
-            const auto v = std::move(near_.front());
-            near_.pop_front();
-            auto chunks = v.chunks();
-            (void)co_await fetch(v.of, std::move(chunks), l); // else in its turn
+            co_await fetch_near();
             continue;
         }
         auto j = next(l);
@@ -179,6 +182,14 @@ task<void> layer_filler::work(lane l, std::stop_token stop) {
         co_await fetch_stretch(std::move(j), stop);
     }
     --working_[index_of(l)];
+}
+
+// What fails is fetched in its turn.
+task<void> layer_filler::fetch_near() {
+    const auto v = std::move(near_.front());
+    near_.pop_front();
+    auto chunks = v.chunks();
+    (void)co_await fetch(v.of, std::move(chunks), lane::background);
 }
 
 layer_filler::job_ptr layer_filler::next(lane l) {

@@ -32,7 +32,8 @@ public:
         std::uint64_t background_stretch = 4 << 20;
         // Stretches under way at a time, of all layers.
         unsigned prefetch_at_once = 4;
-        unsigned background_at_once = 8;
+        unsigned background_at_once = 4;
+        unsigned near_at_once = 4; // besides
         // Compressed bytes behind and before what was read that come first.
         std::uint64_t near_behind = 1 << 20;
         std::uint64_t near_before = 512 << 10;
@@ -61,10 +62,12 @@ private:
 
     void attend_block(const job_ptr& j, std::uint64_t number);
     void enter(job_ptr j);
+    unsigned most_at_once(lane l) const noexcept;
     void serve(lane l);
     task<void> work(lane l, std::stop_token stop);
     job_ptr next(lane l);
     task<void> fetch_stretch(job_ptr j, std::stop_token stop);
+    task<void> fetch_near();
     task<bool> fetch(const job_ptr& j, std::vector<std::uint32_t> chunks, lane l);
     void retry_later(job_ptr j, std::size_t from);
     void end(const job_ptr& j);

@@ -134,6 +134,10 @@ struct layer_rig {
         }
         layer_reader::options reading;
         reading.read_ahead_most = read_ahead;
+        reading.waited = [this](std::uint32_t layer, std::uint64_t offset) {
+            auto attend = [this, layer, offset] { filler->attend(layer, offset); };
+            asio::post(shards.at(0).on(lane::background), attend);
+        };
         reader.emplace(shards, *cache, fetchers, reading);
         layer_filler::options filling; // a chunk at a time
         filling.prefetch_stretch = filling.background_stretch = 1;
@@ -458,6 +462,25 @@ TEST_CASE_FIXTURE(
     REQUIRE(last != log.rend());
     CHECK(log.rend() - last < 10); // of more than sixty requests
     CHECK(log.size() > 60);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "what lies near to what is read is fetched before the rest") {
+    registry.change([](auto& o) { o.latency = 10ms; });
+    mount(estargz_builder({.chunk_size = 50'000}).file("f", noise(5'000'000, 37)).build());
+    fill(mounted, 0, true);
+    const auto& read = mounted->toc().chunks(file("f"))[80]; // of 100
+    CHECK(reading("f", read.file_offset, 100).get().has_value());
+    const auto before = blob_requests();
+    REQUIRE(before < 50);
+    REQUIRE(complete(1));
+    std::size_t nearby = 0;
+    const auto log = registry.log();
+    for (auto i = before; i < before + 12; ++i) {
+        const auto begin = log[i].bytes().value().first;
+        nearby +=
+          begin > read.blob_offset - 600'000 && begin < read.blob_offset + 1'400'000 ? 1 : 0;
+    }
+    CHECK(nearby >= 6);
 }
 
 TEST_CASE_FIXTURE(layer_rig, "what could not be fetched ahead is tried again") {
