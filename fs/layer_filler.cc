@@ -4,6 +4,7 @@
 #include "actors/log.h"
 
 #include <algorithm>
+#include <array>
 
 namespace firstlight {
 
@@ -17,6 +18,7 @@ constexpr milliseconds longest_pause{60'000};
 constexpr std::uint64_t block = 256 << 10;
 // Beyond this many the oldest are left to their turn.
 constexpr std::size_t most_vicinities = 128;
+constexpr std::size_t reads_remembered = 16;
 
 task<result<bool>>
 prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane la) {
@@ -35,8 +37,20 @@ struct layer_filler::job {
     milliseconds pause = first_pause; // before the next try after a failure
     bool pausing = false;
     bool forgotten = false;
-    std::vector<bool> attended; // by block of the blob
+    // By block of the blob.
+    per_lane<std::vector<bool>> attended;
+    std::array<std::uint64_t, reads_remembered> reads{}; // blob offsets + 1
+    std::size_t next_read = 0;
 
+    // Whether one of the latest reads was within `distance` bytes of this one.
+    bool reads_around(std::uint64_t offset, std::uint64_t distance) {
+        const auto close = [&](std::uint64_t r) {
+            return r != 0 && r - 1 + distance > offset && r - 1 < offset + distance;
+        };
+        const bool again = std::ranges::any_of(reads, close);
+        reads[next_read++ % reads.size()] = offset + 1;
+        return again;
+    }
     bool exhausted() const {
         const auto order = of->toc().by_offset();
         return next >= order.size() || of->toc().all_chunks()[order[next]].blob_offset >= end;
@@ -107,33 +121,41 @@ void layer_filler::attend(std::uint32_t number, std::uint64_t blob_offset) {
     }
     const auto& j = *of;
     const auto size = j->of->toc().payload_size();
-    j->attended.resize(size / block + 1);
-    const auto here = std::min(blob_offset, size) / block;
+    const auto at = std::min(blob_offset, size);
+    const auto here = at / block;
     const auto first = here - std::min(here, options_.near_before / block);
-    const auto last = std::min(blob_offset + options_.near_behind, size) / block;
+    const auto last = std::min(at + options_.near_behind, size) / block;
+    const bool again = j->reads_around(at, options_.near_behind);
     // The farthest to the front first, so that the nearest ends up there.
     for (auto b = first; b < here; ++b) {
-        attend_block(j, b);
+        attend_block(j, b, lane::background);
     }
     for (auto b = last + 1; b-- > here;) {
-        attend_block(j, b);
+        const bool expected = again && b <= (at + options_.expected_behind) / block;
+        attend_block(j, b, expected ? lane::prefetch : lane::background);
     }
-    near_.resize(std::min(near_.size(), most_vicinities));
 }
 
-void layer_filler::attend_block(const job_ptr& j, std::uint64_t number) {
-    if (!j->attended[number]) {
-        j->attended[number] = true;
-        near_.push_front({j, number * block, (number + 1) * block});
-        serve(lane::background);
+void layer_filler::attend_block(const job_ptr& j, std::uint64_t number, lane l) {
+    auto& attended = j->attended[index_of(l)];
+    attended.resize(j->of->toc().payload_size() / block + 1);
+    if (attended[number]) {
+        return;
     }
+    attended[number] = true;
+    auto& near = near_[index_of(l)];
+    near.push_front({j, number * block, (number + 1) * block});
+    near.resize(std::min(near.size(), most_vicinities));
+    serve(l);
 }
 
 void layer_filler::forget(std::uint32_t number) {
     for (const auto& j : jobs_) {
         j->forgotten = j->forgotten || j->of->number() == number;
     }
-    std::erase_if(near_, [](const vicinity& v) { return v.of->forgotten; });
+    for (auto& near : near_) {
+        std::erase_if(near, [](const vicinity& v) { return v.of->forgotten; });
+    }
     std::erase_if(jobs_, [](const job_ptr& j) { return j->forgotten; });
 }
 
@@ -152,10 +174,9 @@ void layer_filler::enter(job_ptr j) {
 }
 
 unsigned layer_filler::most_at_once(lane l) const noexcept {
-    if (l == lane::prefetch) {
-        return options_.prefetch_at_once;
-    }
-    return options_.background_at_once + (near_.empty() ? 0 : options_.near_at_once);
+    const auto usual =
+      l == lane::prefetch ? options_.prefetch_at_once : options_.background_at_once;
+    return usual + (near_[index_of(l)].empty() ? 0 : options_.near_at_once);
 }
 
 // Workers come and go with the work.
@@ -171,8 +192,8 @@ void layer_filler::serve(lane l) {
 
 task<void> layer_filler::work(lane l, std::stop_token stop) {
     while (!stop.stop_requested() && working_[index_of(l)] <= most_at_once(l)) {
-        if (l == lane::background && !near_.empty()) {
-            co_await fetch_near();
+        if (!near_[index_of(l)].empty()) {
+            co_await fetch_near(l);
             continue;
         }
         auto j = next(l);
@@ -185,11 +206,12 @@ task<void> layer_filler::work(lane l, std::stop_token stop) {
 }
 
 // What fails is fetched in its turn.
-task<void> layer_filler::fetch_near() {
-    const auto v = std::move(near_.front());
-    near_.pop_front();
+task<void> layer_filler::fetch_near(lane l) {
+    auto& near = near_[index_of(l)];
+    const auto v = std::move(near.front());
+    near.pop_front();
     auto chunks = v.chunks();
-    (void)co_await fetch(v.of, std::move(chunks), lane::background);
+    (void)co_await fetch(v.of, std::move(chunks), l);
 }
 
 layer_filler::job_ptr layer_filler::next(lane l) {

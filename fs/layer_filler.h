@@ -21,7 +21,8 @@ namespace firstlight {
 /// long as its layer is mounted.
 ///
 /// Everything will be fetched, so the order is free, and what lies near to what a
-/// process waits for comes first: a program's files lie together.
+/// process waits for comes first: a program's files lie together. Where it reads again
+/// and again, what follows at once is even expected, and prefetched.
 ///
 /// Lives on shard 0.
 class layer_filler {
@@ -37,6 +38,7 @@ public:
         // Compressed bytes behind and before what was read that come first.
         std::uint64_t near_behind = 1 << 20;
         std::uint64_t near_before = 512 << 10;
+        std::uint64_t expected_behind = 256 << 10; // of these, where there is a second read
     };
 
     layer_filler(
@@ -48,7 +50,7 @@ public:
     /// if `whole`, the rest. While that goes on, a second call does nothing.
     void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
     /// A process waits for what lies at `blob_offset` of a layer: what is near comes next,
-    /// in the background lane, if the whole layer is to be fetched.
+    /// if the whole layer is to be fetched.
     void attend(std::uint32_t number, std::uint64_t blob_offset);
     /// Begins nothing more for the layer.
     void forget(std::uint32_t number);
@@ -60,14 +62,14 @@ private:
     struct vicinity;
     using job_ptr = std::shared_ptr<job>;
 
-    void attend_block(const job_ptr& j, std::uint64_t number);
+    void attend_block(const job_ptr& j, std::uint64_t number, lane l);
     void enter(job_ptr j);
     unsigned most_at_once(lane l) const noexcept;
     void serve(lane l);
     task<void> work(lane l, std::stop_token stop);
     job_ptr next(lane l);
     task<void> fetch_stretch(job_ptr j, std::stop_token stop);
-    task<void> fetch_near();
+    task<void> fetch_near(lane l);
     task<bool> fetch(const job_ptr& j, std::vector<std::uint32_t> chunks, lane l);
     void retry_later(job_ptr j, std::size_t from);
     void end(const job_ptr& j);
@@ -78,8 +80,8 @@ private:
     const options options_;
     per_lane<std::deque<job_ptr>> waiting_;
     per_lane<unsigned> working_{};
-    std::deque<vicinity> near_; // the latest first
-    std::vector<job_ptr> jobs_; // all that have not ended
+    per_lane<std::deque<vicinity>> near_; // the latest first
+    std::vector<job_ptr> jobs_;           // all that have not ended
     unsigned next_fetcher_ = 0;
     background_tasks tasks_;
 };

@@ -22,16 +22,17 @@ constexpr unsigned ramp = 4;            // windows until a free run says somethi
 constexpr double weight = 0.1;          // of a window in the measure of a free run
 constexpr milliseconds burst{2};        // a pace's worth that may be made up for
 
-// Of the rate, while there is room: until the link has been full once, and from then on.
-constexpr double first_growth = 0.3;
-constexpr double growth = 0.025;
-constexpr double below = 0.98;       // of what arrives through a full link
-constexpr double steepest_cut = 0.7; // at once
+// Of the rate, at a time, while there is room: the more, the longer nothing has queued up.
+constexpr double first_growth = 0.025;
+constexpr double most_growth = 0.32;
+constexpr unsigned quiet_before_more = 4; // looks
+constexpr double below = 0.98;            // of what arrives through a full link
+constexpr double steepest_cut = 0.85;     // at once: a late answer may be somebody else's fault
 // A queue that is shorter does not count, for all clocks and threads are a little late;
 // and besides, this part of the way there and back.
-constexpr std::chrono::microseconds unnoticed{400};
+constexpr std::chrono::microseconds unnoticed{700};
 constexpr int unnoticed_part = 32;
-constexpr unsigned least_answers = 3; // that say something together
+constexpr unsigned least_answers = 5; // that say something together
 constexpr double longest_account = 1; // seconds
 
 double seconds(link_share::clock::duration d) {
@@ -152,13 +153,18 @@ void link_share::measure_paced(double arrived) {
         const double there = below * done.arrived / done.seconds;
         rate_ = std::min(rate_, std::max(there, steepest_cut * rate_));
         known_ = true;
+        growth_ = first_growth;
+        quiet_ = 0;
         free_at_ += std::min<clock::duration>(done.queued, window_length); // it drains
         return;
     }
     const bool used = done.arrived > done.asked / 2;
     if (done.kept_waiting && used) { // the pace is all that holds the background back
         const double room = 1 - seconds(done.queued) / seconds(allowed);
-        rate_ = std::max(rate_, pace()) * (1 + room * (known_ ? growth : first_growth));
+        rate_ = std::max(rate_, pace()) * (1 + room * growth_);
+        if (++quiet_ > quiet_before_more) {
+            growth_ = std::min(2 * growth_, most_growth);
+        }
     }
 }
 

@@ -80,6 +80,8 @@ private:
     bool known_ = false; // rate_ is the link's, and not what we happened to ask for
     unsigned free_windows_ = 0;
     account paced_;
+    double growth_ = 0.32; // of rate_, next time: fast, until something queues up
+    unsigned quiet_ = 0;   // looks since then
     double demand_rate_ = 0;
     clock::time_point free_at_{};
 };
