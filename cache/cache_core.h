@@ -27,7 +27,7 @@ public:
     task<result<void>> start();
     task<void> stop();
     task<result<std::vector<lookup_answer>>> lookup(std::vector<chunk_key> keys, lane l);
-    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
+    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until, std::stop_token stop);
     void land(std::shared_ptr<flight_link> link, result<chunk_handle> outcome);
 
     /// This shard's part; nullptr on a foreign thread.

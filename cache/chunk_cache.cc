@@ -40,8 +40,9 @@ task<result<std::vector<lookup_answer>>> chunk_cache::lookup(std::vector<chunk_k
     return core_->lookup(std::move(keys), l);
 }
 
-task<result<chunk_handle>> chunk_cache::wait(chunk_key key, lane l, deadline until) {
-    return core_->wait(key, l, until);
+task<result<chunk_handle>>
+chunk_cache::wait(chunk_key key, lane l, deadline until, std::stop_token stop) {
+    return core_->wait(key, l, until, std::move(stop));
 }
 
 result<chunk_handle> chunk_cache::fulfil(fill_ticket ticket, buffer content) {

@@ -122,10 +122,11 @@ with_stream_mates(const layer& source, const std::vector<chunk_fetcher::chunk_nu
 
 } // namespace
 
-task<result<std::vector<chunk_handle>>>
-chunk_fetcher::get(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
+task<result<std::vector<chunk_handle>>> chunk_fetcher::get(
+  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+  std::stop_token stop) {
     for (int tried = 1;; ++tried) {
-        auto got = co_await get_once(source, wanted, l, patience);
+        auto got = co_await get_once(source, wanted, l, patience, stop);
         const bool lost = !got && got.error().code() == errc::unavailable && !patience.expired();
         if (!lost || tried == lookups_at_most) {
             co_return got;
@@ -134,7 +135,8 @@ chunk_fetcher::get(layer_ptr source, std::vector<chunk_number> wanted, lane l, d
 }
 
 task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
-  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
+  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+  std::stop_token stop) {
     const auto asked = with_stream_mates(*source, wanted);
     auto keys = keys_of(*source, asked);
     auto found = co_await cache_.lookup(keys, l);
@@ -157,7 +159,7 @@ task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
             continue;
         }
         if (answer.what() == lookup_answer::kind::joined) {
-            auto landed = co_await cache_.wait(keys[i], l, patience);
+            auto landed = co_await cache_.wait(keys[i], l, patience, stop);
             if (!landed) {
                 co_return landed.error();
             }
@@ -167,23 +169,34 @@ task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
         const auto ours = std::ranges::find_if(runs, [&](const auto& r) {
             return std::ranges::find(r->pieces, wanted[i], &piece::number) != r->pieces.end();
         });
-        auto& r = **ours;
-        auto& mine = *std::ranges::find(r.pieces, wanted[i], &piece::number);
-        while (!mine.outcome) {
-            const auto left = patience.left();
-            const bool in_time = left > left.zero() && co_await r.changed.wait_for(left);
-            if (!in_time && !mine.outcome) {
-                co_return fault(
-                  errc::timed_out, "layer " + source->blob().to_string() +
-                                     ": the chunk did not arrive within the read's deadline");
-            }
+        auto landed = co_await outcome_of(source, **ours, wanted[i], patience, stop);
+        if (!landed) {
+            co_return landed.error();
         }
-        if (!*mine.outcome) {
-            co_return mine.outcome->error();
-        }
-        handles.push_back(**mine.outcome);
+        handles.push_back(std::move(*landed));
     }
     co_return handles;
+}
+
+// Waits for a piece of a run of this shard, which outlives the call.
+task<result<chunk_handle>> chunk_fetcher::outcome_of(
+  layer_ptr source, run& r, chunk_number wanted, deadline patience, std::stop_token stop) {
+    auto& mine = *std::ranges::find(r.pieces, wanted, &piece::number);
+    while (!mine.outcome) {
+        const auto left = patience.left();
+        if (stop.stop_requested()) {
+            co_return fault(
+              errc::interrupted,
+              "layer " + source->blob().to_string() + ": nobody waits for the chunk any more");
+        }
+        if (left == left.zero()) {
+            co_return fault(
+              errc::timed_out, "layer " + source->blob().to_string() +
+                                 ": the chunk did not arrive within the read's deadline");
+        }
+        co_await r.changed.wait_for(left, stop);
+    }
+    co_return *mine.outcome;
 }
 
 task<bool> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l) {

@@ -33,10 +33,12 @@ public:
 
     /// The chunks `wanted`, in that order. Those that are missing are fetched in
     /// lane `l`, and whatever shares a compressed stream with them. The first fault
-    /// ends the call; what was begun goes on for others. Errors: corrupt,
-    /// timed_out, and those of the registry client.
-    task<result<std::vector<chunk_handle>>>
-    get(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
+    /// ends the call, and so does `stop`, requested on this shard; what was begun goes
+    /// on for others. Errors: corrupt, timed_out, interrupted, and those of the
+    /// registry client.
+    task<result<std::vector<chunk_handle>>> get(
+      layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+      std::stop_token stop = {});
 
     /// Has what is missing of `wanted` fetched in lane `l`, and returns when that is
     /// done; chunks that somebody else is fetching are left to him. False if some could
@@ -51,8 +53,11 @@ private:
     struct piece; // a chunk that this shard must fetch, and where its bytes go
     struct run;   // pieces side by side in the blob: one range request
 
-    task<result<std::vector<chunk_handle>>>
-    get_once(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
+    task<result<std::vector<chunk_handle>>> get_once(
+      layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+      std::stop_token stop);
+    static task<result<chunk_handle>> outcome_of(
+      layer_ptr source, run& r, chunk_number wanted, deadline patience, std::stop_token stop);
     std::vector<std::shared_ptr<run>>
     begin(const layer_ptr& source, std::vector<piece> missing, lane l);
     task<void> fill(layer_ptr source, std::shared_ptr<run> r, lane l);

@@ -18,7 +18,7 @@ constexpr std::array all_errors{
   errc::not_found,   errc::already_exists, errc::invalid_argument, errc::failed_precondition,
   errc::unavailable, errc::unauthorized,   errc::timed_out,        errc::corrupt,
   errc::overloaded,  errc::no_space,       errc::io_error,         errc::unsupported,
-  errc::stopping,    errc::unknown,
+  errc::stopping,    errc::interrupted,    errc::unknown,
 };
 
 std::string label_in(const snapshot_labels& labels, const char* key) {

@@ -69,15 +69,20 @@ task<result<void>> stop_reader(layer_reader& r) {
 
 task<result<std::string>> read_text(
   layer_reader& reader, layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size,
-  std::chrono::milliseconds patience) {
+  std::chrono::milliseconds patience, std::stop_token stop = {}) {
     std::string out(size, '\0');
     auto got = co_await reader.read(
-      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience));
+      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience), stop);
     if (!got) {
         co_return got.error();
     }
     out.resize(*got);
     co_return out;
+}
+
+task<result<void>> request_stop(std::stop_source source) {
+    source.request_stop();
+    co_return result<void>();
 }
 
 task<result<bool>> is_here(layer_reader& reader, layer_ptr l, entry_id file, std::size_t size) {
@@ -175,9 +180,19 @@ struct layer_rig {
     entry_id file(std::string_view name) const { return *mounted->toc().find(0, name); }
     std::future<result<std::string>> reading(
       std::string_view name, std::uint64_t offset, std::size_t size, unsigned shard = 0,
-      std::chrono::milliseconds patience = 5s) {
+      std::chrono::milliseconds patience = 5s, std::stop_token stop = {}) {
         return test::start(
-          shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience));
+          shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience, stop));
+    }
+    // As the reader's own shard does it.
+    void interrupt(const std::stop_source& source, unsigned shard = 0) {
+        REQUIRE(test::start(shards.at(shard), request_stop(source)).get().has_value());
+    }
+    void asked_for(std::size_t requests) {
+        for (int i = 0; i < 1000 && blob_requests() < requests; ++i) {
+            std::this_thread::sleep_for(2ms);
+        }
+        REQUIRE(blob_requests() == requests);
     }
     std::size_t blob_requests() { return registry.count("/blobs/"); }
     void fill(const layer_ptr& l, std::uint64_t ahead, bool whole) {
@@ -295,6 +310,70 @@ TEST_CASE_FIXTURE(layer_rig, "a read ends with its deadline when the registry st
     stalled.stall_after = 0;
     registry.fail_always(stalled);
     CHECK(reading("f", 0, 10, 0, 50ms).get().error().code() == errc::timed_out);
+}
+
+namespace {
+test::imposter_fault stalled() {
+    test::imposter_fault f;
+    f.stall_after = 0;
+    return f;
+}
+} // namespace
+
+TEST_CASE_FIXTURE(layer_rig, "an interrupted read ends, and its chunk comes all the same") {
+    const auto content = noise(1000, 20);
+    mount(estargz_builder().file("f", content).build());
+    registry.fail_always(stalled());
+    std::stop_source stop;
+    auto read = reading("f", 0, 10, 0, 1h, stop.get_token());
+    asked_for(1);
+    interrupt(stop);
+    CHECK(read.get().error().code() == errc::interrupted);
+    registry.forgive();
+    registry.drop_connections();
+    CHECK(reading("f", 0, 10).get().value() == content.substr(0, 10));
+    CHECK(blob_requests() == 2); // the one that broke off, and the flight's next try
+}
+
+// Owners of chunks are on both shards, so that a reader who joins waits on his own
+// shard, or on another.
+TEST_CASE_FIXTURE(layer_rig, "one of two readers of a chunk is interrupted, the other unharmed") {
+    const auto content = noise(16'000, 21);
+    mount(estargz_builder({.chunk_size = 1000}).file("f", content).build());
+    for (unsigned i = 0; i < 16; ++i) {
+        CAPTURE(i);
+        registry.clear_log();
+        registry.fail_always(stalled());
+        std::stop_source stop[2];
+        std::future<result<std::string>> readers[2];
+        readers[0] = reading("f", i * 1000, 10, 0, 1h, stop[0].get_token());
+        asked_for(1);
+        readers[1] = reading("f", i * 1000, 10, 1, 1h, stop[1].get_token());
+        const auto joins = [&] {
+            return counted.counted("firstlight_cache_lookups_total", {{"result", "joined"}});
+        };
+        for (int tries = 0; tries < 1000 && joins() <= i; ++tries) {
+            std::this_thread::sleep_for(1ms);
+        }
+        std::this_thread::sleep_for(2ms); // from his answer to his wait; right without
+        const auto goes = i % 2;
+        interrupt(stop[goes], goes);
+        CHECK(readers[goes].get().error().code() == errc::interrupted);
+        CHECK(readers[1 - goes].wait_for(0s) == std::future_status::timeout);
+        registry.forgive();
+        registry.drop_connections(); // upon which the flight tries again
+        CHECK(readers[1 - goes].get().value() == content.substr(i * 1000, 10));
+    }
+}
+
+TEST_CASE_FIXTURE(layer_rig, "an interrupt that comes too late, or before the read, is harmless") {
+    const auto content = noise(2000, 23);
+    mount(estargz_builder().file("f", content).build());
+    std::stop_source stop;
+    CHECK(reading("f", 0, 10, 0, 5s, stop.get_token()).get().value() == content.substr(0, 10));
+    interrupt(stop);
+    CHECK(reading("f", 0, 2000).get().value() == content); // and what is here needs no wait:
+    CHECK(reading("f", 0, 10, 0, 5s, stop.get_token()).get().value() == content.substr(0, 10));
 }
 
 TEST_CASE("who reads on gets what follows ahead of time") {
