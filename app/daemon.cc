@@ -233,6 +233,7 @@ result<void> daemon::parts::mount_fuse() {
     fuse_session_host::options o;
     o.mountpoint = mountpoint_;
     o.max_background = settings_.fuse.max_background;
+    o.interrupted = [this](std::uint64_t request) { operations_->interrupt(request); };
     auto mounted = fuse_session_host::mount(runtime_, fuse_operations::table(), &*operations_, o);
     if (!mounted) {
         return mounted.error();

@@ -10,6 +10,9 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_reads_total", "Reads answered, by what they had to wait for.",
       {{"from", "wait"}}))
   , reads_failed(all.add_counter("firstlight_read_errors_total", "Reads answered with an error."))
+  , reads_interrupted(all.add_counter(
+      "firstlight_reads_interrupted_total",
+      "Reads that waited and were given up, as their reader was killed or interrupted."))
   , bytes_read(all.add_counter("firstlight_read_bytes_total", "Bytes given to readers."))
   , chunks_fetched(all.add_counter(
       "firstlight_chunks_fetched_total", "Chunks fetched from a registry and verified."))

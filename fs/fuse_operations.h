@@ -8,6 +8,7 @@
 #include "fs/layer_table.h"
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -40,6 +41,10 @@ public:
     /// libfuse's table of operations; their userdata leads here by
     /// fuse_session_host::operations_of.
     static const fuse_lowlevel_ops& table();
+
+    /// The reader of the request has a signal to attend to; see
+    /// fuse_session_host::options::interrupted. Any shard.
+    void interrupt(std::uint64_t request);
 
     /// Waits for the reads in flight on every shard. After stop_serving(); from
     /// shard 0.
