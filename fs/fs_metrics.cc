@@ -26,8 +26,11 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_layers_complete_total", "Layers whose chunks have all been fetched."))
   , wait(all.add_histogram(
       "firstlight_read_wait", "Duration of reads that had to wait, arrival to reply."))
-  , open_layer(all.add_histogram(
-      "firstlight_layer_open", "Duration of making a layer readable in Prepare.")) {
+  , open_layer(
+      all.add_histogram("firstlight_layer_open", "Duration of making a layer readable in Prepare."))
+  , prefetch_wait(all.add_histogram(
+      "firstlight_prefetch_wait",
+      "Duration that making a container waited for its layers to be prefetched.")) {
 }
 
 } // namespace firstlight

@@ -18,8 +18,9 @@ struct fs_metrics {
     counter& chunks_corrupt;    // did not match their digest
     counter& layers_mounted;    // lazily
     counter& layers_complete;
-    histogram& wait;       // of reads_waited, arrival to reply
-    histogram& open_layer; // Prepare's part that makes a layer readable
+    histogram& wait;          // of reads_waited, arrival to reply
+    histogram& open_layer;    // Prepare's part that makes a layer readable
+    histogram& prefetch_wait; // of new containers, where the configuration wants it
 };
 
 } // namespace firstlight

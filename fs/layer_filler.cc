@@ -30,6 +30,7 @@ struct layer_filler::job {
     unsigned under_way = 0;
     milliseconds pause = first_pause; // before the next try after a failure
     bool pausing = false;
+    bool failed = false; // at least once
     bool forgotten = false;
 
     bool exhausted() const {
@@ -80,6 +81,24 @@ void layer_filler::forget(std::uint32_t number) {
         j->forgotten = j->forgotten || j->of->number() == number;
     }
     std::erase_if(jobs_, [](const job_ptr& j) { return j->forgotten; });
+    prefetch_over_.notify_all();
+}
+
+bool layer_filler::prefetching(std::uint32_t number) const noexcept {
+    return std::ranges::any_of(jobs_, [number](const job_ptr& j) {
+        return j->of->number() == number && j->in == lane::prefetch && !j->failed;
+    });
+}
+
+task<bool> layer_filler::prefetched(std::uint32_t number, deadline until, std::stop_token stop) {
+    while (prefetching(number)) {
+        const auto left = until.left();
+        if (left == left.zero() || stop.stop_requested()) {
+            co_return false;
+        }
+        co_await prefetch_over_.wait_for(left, stop);
+    }
+    co_return true;
 }
 
 task<void> layer_filler::stop() {
@@ -163,6 +182,8 @@ task<void> layer_filler::fetch_stretch(job_ptr j, std::stop_token stop) {
 void layer_filler::retry_later(job_ptr j, std::size_t from) {
     j->next = std::min(j->next, from);
     std::erase(waiting_[index_of(j->in)], j);
+    j->failed = true;
+    prefetch_over_.notify_all();
     if (j->pausing) {
         return;
     }
@@ -182,10 +203,12 @@ void layer_filler::end(const job_ptr& j) {
     if (j->in == lane::prefetch && j->whole) {
         j->in = lane::background;
         j->end = j->of->toc().payload_size();
+        prefetch_over_.notify_all();
         enter(j);
         return;
     }
     std::erase(jobs_, j);
+    prefetch_over_.notify_all();
     if (j->whole) {
         counted_.layers_complete.add();
         log::info(

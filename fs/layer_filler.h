@@ -40,6 +40,10 @@ public:
     /// Fetches the chunks of `l` that begin before blob offset `prefetch_end`, and then,
     /// if `whole`, the rest. While that goes on, a second call does nothing.
     void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
+    /// Waits until what fill() was to prefetch of the layer is here. True also when
+    /// there is nothing to wait for: it failed and is tried again later, or the layer
+    /// is gone. False at `until`, and when `stop` is requested on shard 0.
+    task<bool> prefetched(std::uint32_t number, deadline until, std::stop_token stop);
     /// Begins nothing more for the layer.
     void forget(std::uint32_t number);
     /// After the registry clients' stop.
@@ -49,6 +53,7 @@ private:
     struct job;
     using job_ptr = std::shared_ptr<job>;
 
+    bool prefetching(std::uint32_t number) const noexcept;
     void enter(job_ptr j);
     void serve(lane l);
     task<void> work(lane l, std::stop_token stop);
@@ -64,6 +69,7 @@ private:
     per_lane<std::deque<job_ptr>> waiting_;
     per_lane<unsigned> working_{};
     std::vector<job_ptr> jobs_; // all that have not ended
+    event prefetch_over_;       // of some layer, whatever the outcome
     unsigned next_fetcher_ = 0;
     background_tasks tasks_;
 };

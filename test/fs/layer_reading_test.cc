@@ -62,6 +62,11 @@ task<result<void>> forget_layer(layer_filler& f, std::uint32_t number) {
     f.forget(number);
     co_return result<void>();
 }
+task<result<bool>> wait_prefetched(
+  layer_filler& f, std::uint32_t number, std::chrono::milliseconds patience,
+  std::stop_token stop = {}) {
+    co_return co_await f.prefetched(number, deadline::after(patience), std::move(stop));
+}
 task<result<void>> stop_reader(layer_reader& r) {
     co_await r.stop();
     co_return result<void>();
@@ -197,6 +202,10 @@ struct layer_rig {
     std::size_t blob_requests() { return registry.count("/blobs/"); }
     void fill(const layer_ptr& l, std::uint64_t ahead, bool whole) {
         run(begin_fill(*filler, l, ahead, whole));
+    }
+    std::future<result<bool>> prefetched(
+      std::chrono::milliseconds patience, std::stop_token stop = {}, std::uint32_t number = 1) {
+        return test::start(shards.at(0), wait_prefetched(*filler, number, patience, stop));
     }
     bool complete(std::uint64_t layers) {
         for (int i = 0; i < 1000 && fs_counted.layers_complete.value() < layers; ++i) {
@@ -482,4 +491,38 @@ TEST_CASE_FIXTURE(layer_rig, "a layer that has gone is not filled any more") {
     std::this_thread::sleep_for(100ms);
     CHECK(blob_requests() == asked);
     CHECK(asked < 20);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "who waits for a prefetch has it, and does not wait for the rest") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(10'000, 37)).build());
+    const auto chunks = mounted->toc().chunks(file("f"));
+    registry.fail(stalled(), 3);
+    fill(mounted, chunks[3].blob_offset, true);
+    CHECK(prefetched(1h).get().value());
+    CHECK(reading("f", 0, 3000, 0, 0s).get().has_value()); // no patience: it is here
+    CHECK(prefetched(1h).get().value());
+    CHECK(prefetched(1h, {}, 2).get().value()); // of what is not prefetched at all
+}
+
+TEST_CASE_FIXTURE(layer_rig, "nobody waits for a prefetch longer than he wants") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 38)).build());
+    registry.fail_always(stalled());
+    fill(mounted, mounted->toc().payload_size(), false);
+    CHECK_FALSE(prefetched(20ms).get().value());
+    std::stop_source stop;
+    auto stopped = prefetched(1h, stop.get_token());
+    interrupt(stop);
+    CHECK_FALSE(stopped.get().value());
+    auto gone = prefetched(1h);
+    run(forget_layer(*filler, 1));
+    CHECK(gone.get().value());
+}
+
+TEST_CASE_FIXTURE(layer_rig, "nobody waits for a prefetch that fails") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 39)).build());
+    test::imposter_fault refuse;
+    refuse.status = 503;
+    registry.fail_always(refuse);
+    fill(mounted, mounted->toc().payload_size(), false);
+    CHECK(prefetched(1h).get().value());
 }
