@@ -5,6 +5,7 @@
 #include "fs/fuse_errno.h"
 #include "fs/fuse_session.h"
 #include "fs/node_id.h"
+#include "fs/overdue_reads.h"
 #include "fs/state_file.h"
 #include "fs/waiting_reads.h"
 
@@ -69,6 +70,7 @@ struct fuse_operations::per_shard {
     buffer scratch{largest_read}; // replies that are sent before the operation returns
     background_tasks waiting;     // reads that could not be answered at once
     waiting_reads reads;          // those
+    overdue_reads overdue;        // on any shard
 };
 
 /// One request: what libfuse gave, and the ways to answer it.
@@ -341,6 +343,12 @@ void fuse_entry_points::read(
         req.send(room.first(*got));
         return;
     }
+    const auto now = std::chrono::steady_clock::now();
+    if (local.overdue.overlaps(ino, from, from + room.size(), now)) {
+        ops.counted_.reads_failed.add();
+        req.fail(EIO);
+        return;
+    }
     const auto number = fuse_session_host::serving(fuse_req_userdata(raw));
     const bool direct = (file->flags & O_DIRECT) != 0;
     const auto give_up = local.reads.begin(number, fuse_req_ctx(raw)->pid, direct);
@@ -367,6 +375,9 @@ task<void> fuse_entry_points::finish_read(
     ops.counted_.wait.record(std::chrono::steady_clock::now() - arrived);
     if (!got) {
         ops.counted_.reads_failed.add();
+        if (got.error().code() == errc::timed_out) {
+            ops.tell_overdue(node_id(l->number(), entry).raw(), offset, offset + size);
+        }
         fuse_reply_err(raw, to_errno(got.error()));
         co_return;
     }
@@ -591,6 +602,21 @@ void fuse_operations::interrupt(std::uint64_t request) {
     for (unsigned id = 0; id < shards_.size(); ++id) {
         auto tell = [&local = *state_[id], request] { local.reads.interrupt(request); };
         asio::post(shards_.at(id).on(lane::demand), std::move(tell));
+    }
+}
+
+// Before the reply, so that the shard which the kernel then asks has heard of it.
+void fuse_operations::tell_overdue(std::uint64_t node, std::uint64_t begin, std::uint64_t end) {
+    const auto now = std::chrono::steady_clock::now();
+    for (unsigned id = 0; id < shards_.size(); ++id) {
+        auto tell = [&local = *state_[id], node, begin, end, now] {
+            local.overdue.add(node, begin, end, now);
+        };
+        if (shards_.at(id).is_current()) {
+            tell();
+        } else {
+            asio::post(shards_.at(id).on(lane::demand), std::move(tell));
+        }
     }
 }
 

@@ -54,6 +54,7 @@ private:
     friend struct fuse_entry_points;
     struct per_shard;
     per_shard& here() noexcept;
+    void tell_overdue(std::uint64_t node, std::uint64_t begin, std::uint64_t end);
 
     runtime& shards_;
     layer_table& layers_;
