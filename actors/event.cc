@@ -9,10 +9,13 @@ task<void> event::wait() {
     (void)notified; // a spurious wake after a year is still only a hint
 }
 
-task<bool> event::wait_for(std::chrono::steady_clock::duration patience) {
+task<bool> event::wait_for(std::chrono::steady_clock::duration patience, std::stop_token stop) {
     asio::steady_timer bell(co_await asio::this_coro::executor, patience);
     waiting_.push_back(&bell);
-    co_await bell.async_wait(quietly);
+    std::stop_callback give_up(stop, [&bell] { bell.cancel(); });
+    if (!stop.stop_requested()) {
+        co_await bell.async_wait(quietly);
+    }
     co_return waiting_.remove(&bell) == 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <list>
+#include <stop_token>
 
 namespace firstlight {
 
@@ -20,8 +21,9 @@ class event {
 public:
     /// Suspends until notify_all() or notify_one().
     task<void> wait();
-    /// The same, but at most for `patience`. True if notified.
-    task<bool> wait_for(std::chrono::steady_clock::duration patience);
+    /// The same, but at most for `patience`, and no longer than until `stop` is
+    /// requested, on the same shard. True if notified.
+    task<bool> wait_for(std::chrono::steady_clock::duration patience, std::stop_token stop = {});
 
     void notify_one() noexcept;
     void notify_all() noexcept;

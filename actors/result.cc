@@ -34,6 +34,8 @@ std::string_view to_string(errc code) noexcept {
         return "unsupported";
     case errc::stopping:
         return "stopping";
+    case errc::interrupted:
+        return "interrupted";
     case errc::unknown:
         break;
     }

@@ -29,6 +29,7 @@ enum class errc {
     io_error,            // a system call failed on our own files
     unsupported,         // valid, but not implemented by this side
     stopping,            // the actor is shutting down
+    interrupted,         // the one who asked does not want it any more
     unknown,             // an exception nobody expected
 };
 

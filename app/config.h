@@ -51,18 +51,17 @@ struct config {
         std::chrono::seconds deadline{30};
         /// How long a layer resolved for a neighbour is kept for its own Prepare.
         std::chrono::seconds resolved_ttl{120};
-        /// Start although a layer cannot be mounted again; its users get UNAVAILABLE.
-        bool allow_invalid_mounts_on_restart = false;
     } mount;
 
     struct prefetch_section {
         bool enabled = true;
         std::uint64_t bytes = 0; // of a layer with neither landmark nor label
-        /// How long starting a container waits for prefetching.
-        std::chrono::seconds timeout{10};
-        /// A prefetch larger than this holds up no container; 0: never so.
+        /// How long making a container waits for prefetching; 0: not at all. What it
+        /// then reads comes before all that is prefetched.
+        std::chrono::seconds timeout{0};
+        /// A prefetch larger than this holds up no container; 0: any may.
         std::uint64_t async_bytes = 0;
-        /// The most that one request of a prefetch asks for; 0: all of it.
+        /// Compressed bytes that one request of a prefetch asks for; 0: 1 MiB.
         std::uint64_t request_bytes = 0;
     } prefetch;
 
@@ -85,7 +84,6 @@ struct config {
         std::chrono::seconds attr_timeout{std::chrono::days(7)};
         std::chrono::seconds entry_timeout{std::chrono::days(7)};
         unsigned max_background = 4096; // requests the kernel lets queue up
-        bool debug = false;             // libfuse's own trace, to the log
     } fuse;
 
     /// A place that serves a registry's content: a mirror, or the registry itself.
@@ -120,10 +118,6 @@ struct config {
         unsigned max_retries = 5;
         std::chrono::milliseconds min_backoff{30};
         std::chrono::milliseconds max_backoff{10'000};
-        bool single_range_only = false;
-        /// After this long without a successful request a container start asks the
-        /// registry whether the layer is still there; 0: each time.
-        std::chrono::seconds check_interval{60};
     } registry;
 
     /// cache.directory, or its place under root.

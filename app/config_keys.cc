@@ -106,7 +106,7 @@ void read_top(config_section& top, config& to) {
     read_prefetch(top, to);
     read_stores(top);
     duration(top, "resolve_result_entry_ttl_sec", year_sec, to.mount.resolved_ttl);
-    flag(top, "debug", to.fuse.debug);
+    top.no_effect_flag("debug", false, "requests of the kernel are not traced");
     top.no_effect_number("resolve_result_entry", 0, "withdrawn by the reference as well");
     top.no_effect_flag("log_file_access", false, "first accesses of files are not logged");
     top.no_effect_text("debug_address", "", "there is no debug endpoint");
@@ -118,10 +118,9 @@ void read_top(config_section& top, config& to) {
 void read_blob(config_section& top, config& to) {
     config_section s(top.table("blob"), "blob", top.findings());
     auto& r = to.registry;
-    duration(s, "valid_interval", year_sec, r.check_interval);
-    if (s.boolean("check_always").value_or(false)) {
-        r.check_interval = std::chrono::seconds(0);
-    }
+    constexpr std::string_view no_check = "a container's start does not ask the registry";
+    s.no_effect_number("valid_interval", 60, no_check);
+    s.no_effect_flag("check_always", false, no_check);
     duration(s, "fetching_timeout_sec", year_sec, to.read.deadline);
     plain_number(s, "prefetch_chunk_size", unlimited, to.prefetch.request_bytes);
     number(s, "max_retries", 1000, r.max_retries);
@@ -134,7 +133,7 @@ void read_blob(config_section& top, config& to) {
         }
         r.max_backoff = r.min_backoff;
     }
-    flag(s, "force_single_range_mode", r.single_range_only);
+    (void)s.boolean("force_single_range_mode"); // as it is: a request never has two ranges
     s.no_effect_number("chunk_size", 50000, "ranges follow the chunks of the layer");
 }
 
@@ -158,9 +157,11 @@ void read_fuse(config_section& top, config& to) {
     s.no_effect_number("merge_worker_count", 10, "it belongs to passthrough");
 }
 
-void read_snapshotter(config_section& top, config& to) {
+void read_snapshotter(config_section& top) {
     config_section s(top.table("snapshotter"), "snapshotter", top.findings());
-    flag(s, "allow_invalid_mounts_on_restart", to.mount.allow_invalid_mounts_on_restart);
+    s.no_effect_flag(
+      "allow_invalid_mounts_on_restart", true,
+      "a layer that cannot be mounted again keeps no other from it");
 }
 
 void read_keychains(config_section& top) {
@@ -229,7 +230,7 @@ void read_config_keys(const toml_table& document, config_findings& findings, con
     read_blob(top, to);
     read_directory_cache(top);
     read_fuse(top, to);
-    read_snapshotter(top, to);
+    read_snapshotter(top);
     read_keychains(top);
     read_fuse_manager(top);
     read_registry_keys(top, to);

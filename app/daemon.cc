@@ -218,6 +218,9 @@ void daemon::parts::build_layers(index_store indexes) {
     layer_filler::options filling;
     filling.background_at_once = std::max(1U, settings_.background.max_concurrency);
     filling.background_stretch = settings_.background.request_bytes;
+    if (settings_.prefetch.request_bytes > 0) {
+        filling.prefetch_stretch = settings_.prefetch.request_bytes;
+    }
     filler_.emplace(runtime_, fetchers_, *fs_metrics_, filling);
     layer_reader::options reading;
     reading.read_ahead_most = settings_.read.readahead_bytes;
@@ -238,6 +241,7 @@ result<void> daemon::parts::mount_fuse() {
     fuse_session_host::options o;
     o.mountpoint = mountpoint_;
     o.max_background = settings_.fuse.max_background;
+    o.interrupted = [this](std::uint64_t request) { operations_->interrupt(request); };
     auto mounted = fuse_session_host::mount(runtime_, fuse_operations::table(), &*operations_, o);
     if (!mounted) {
         return mounted.error();
@@ -271,6 +275,8 @@ result<void> daemon::parts::start() {
     managing.resolved_ttl = settings_.mount.resolved_ttl;
     managing.prefetch = settings_.prefetch.enabled;
     managing.prefetch_bytes = settings_.prefetch.bytes;
+    managing.prefetch_wait = settings_.prefetch.timeout;
+    managing.prefetch_async_bytes = settings_.prefetch.async_bytes;
     managing.background_fetch = settings_.background.enabled;
     auto forget = [this](const std::string& name) { return fuse_->forget_name(name); };
     manager_.emplace(

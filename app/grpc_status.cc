@@ -22,6 +22,8 @@ grpc::StatusCode code_of(errc code) noexcept {
         return grpc::StatusCode::UNAVAILABLE;
     case errc::unsupported:
         return grpc::StatusCode::UNIMPLEMENTED;
+    case errc::interrupted:
+        return grpc::StatusCode::CANCELLED;
     case errc::timed_out:
         return grpc::StatusCode::DEADLINE_EXCEEDED;
     case errc::unauthorized:

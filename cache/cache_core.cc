@@ -228,14 +228,23 @@ cache_core::lookup(std::vector<chunk_key> keys, lane l, told_ptr told) {
     co_return answers;
 }
 
-task<result<chunk_handle>> cache_core::wait(chunk_key key, lane l, deadline until) {
+task<result<chunk_handle>>
+cache_core::wait(chunk_key key, lane l, deadline until, std::stop_token stop) {
     const auto owner = owner_of(key.id());
     auto& o = parts_[owner]->owner;
-    if (shards.at(owner).is_current()) {
-        co_return co_await o.wait(key, l, until);
+    auto& home = shards.at(owner);
+    if (home.is_current()) {
+        co_return co_await o.wait(key, l, until, std::move(stop));
     }
-    auto there = [&o, key, l, until] { return o.wait(key, l, until); };
-    co_return co_await call_on(shards.at(owner), l, std::move(there));
+    // What waits there is stopped there: the request follows the call as a message.
+    const std::stop_source stop_there;
+    std::stop_callback pass_on(stop, [&home, l, stop_there] {
+        asio::post(home.on(l), [s = stop_there]() mutable { s.request_stop(); });
+    });
+    auto there = [&o, key, l, until, token = stop_there.get_token()] {
+        return o.wait(key, l, until, token);
+    };
+    co_return co_await call_on(home, l, std::move(there));
 }
 
 void cache_core::land(std::shared_ptr<flight_link> link, result<chunk_handle> outcome) {

@@ -30,7 +30,7 @@ public:
     using told_ptr = std::shared_ptr<const raise_listener>;
     task<result<std::vector<lookup_answer>>>
     lookup(std::vector<chunk_key> keys, lane l, told_ptr told);
-    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
+    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until, std::stop_token stop);
     void land(std::shared_ptr<flight_link> link, result<chunk_handle> outcome);
 
     /// This shard's part; nullptr on a foreign thread.

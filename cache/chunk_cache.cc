@@ -41,8 +41,9 @@ task<result<std::vector<lookup_answer>>> chunk_cache::lookup(
     return core_->lookup(std::move(keys), l, std::move(told));
 }
 
-task<result<chunk_handle>> chunk_cache::wait(chunk_key key, lane l, deadline until) {
-    return core_->wait(key, l, until);
+task<result<chunk_handle>>
+chunk_cache::wait(chunk_key key, lane l, deadline until, std::stop_token stop) {
+    return core_->wait(key, l, until, std::move(stop));
 }
 
 result<chunk_handle> chunk_cache::fulfil(fill_ticket ticket, buffer content) {

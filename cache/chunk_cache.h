@@ -12,6 +12,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <stop_token>
 #include <vector>
 
 namespace firstlight {
@@ -107,10 +108,12 @@ public:
       std::vector<chunk_key> keys, lane l, std::shared_ptr<const raise_listener> told = nullptr);
 
     /// The content of a flight that lookup() said `joined` to. Raises it to lane `l`.
-    /// Errors: timed_out at the deadline (the flight goes on), what the filler
-    /// abandoned it with, unavailable when the flight has ended meanwhile without
-    /// content (look up again), overloaded, stopping.
-    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
+    /// `stop` is requested on the caller's shard.
+    /// Errors: timed_out at the deadline and interrupted by `stop` (the flight goes
+    /// on), what the filler abandoned it with, unavailable when the flight has ended
+    /// meanwhile without content (look up again), overloaded, stopping.
+    task<result<chunk_handle>>
+    wait(chunk_key key, lane l, deadline until, std::stop_token stop = {});
 
     /// Gives the content to everyone who waits, at once, and stores it afterwards.
     /// The caller has verified `content` against ticket.key(). The handle is for

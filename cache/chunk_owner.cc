@@ -91,7 +91,8 @@ lookup_answer chunk_owner::answer(
     return lookup_answer(fill_ticket(fresh->link));
 }
 
-task<result<chunk_handle>> chunk_owner::wait(chunk_key key, lane l, deadline until) {
+task<result<chunk_handle>>
+chunk_owner::wait(chunk_key key, lane l, deadline until, std::stop_token stop) {
     auto slot = co_await waits_.admit(l, std::chrono::milliseconds(0));
     if (!slot) {
         co_return slot.error().in("wait for chunk " + key.id().to_string());
@@ -108,12 +109,17 @@ task<result<chunk_handle>> chunk_owner::wait(chunk_key key, lane l, deadline unt
     const auto joined = busy->second; // keep it alive past its erasure
     joined->raise(l);
     while (!joined->outcome) {
+        if (stop.stop_requested()) {
+            co_return fault(
+              errc::interrupted, "nobody waits for chunk " + key.id().to_string() + " any more");
+        }
         const auto left = until.left();
         if (left == left.zero()) {
             co_return fault(
               errc::timed_out, "chunk " + key.id().to_string() + " did not come in time");
         }
-        co_await joined->landed.wait_for(std::min<deadline::clock::duration>(left, longest_nap));
+        const auto nap = std::min<deadline::clock::duration>(left, longest_nap);
+        co_await joined->landed.wait_for(nap, stop);
     }
     co_return *joined->outcome;
 }

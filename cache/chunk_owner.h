@@ -23,8 +23,8 @@ public:
     task<result<std::vector<lookup_answer>>> lookup(
       std::vector<chunk_key> keys, lane l, std::weak_ptr<cache_core> core,
       std::shared_ptr<const raise_listener> told);
-    /// chunk_cache::wait.
-    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until);
+    /// chunk_cache::wait; `stop` is requested on this shard.
+    task<result<chunk_handle>> wait(chunk_key key, lane l, deadline until, std::stop_token stop);
     /// The end of a flight. Ignored when it has been ended already (by stop()).
     void land(const std::shared_ptr<flight_link>& link, result<chunk_handle> outcome);
     /// Fails the flights, refuses new calls and waits for the accepted ones.

@@ -98,10 +98,11 @@ with_stream_mates(const layer& source, const std::vector<chunk_fetcher::chunk_nu
 
 } // namespace
 
-task<result<std::vector<chunk_handle>>>
-chunk_fetcher::get(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
+task<result<std::vector<chunk_handle>>> chunk_fetcher::get(
+  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+  std::stop_token stop) {
     for (int tried = 1;; ++tried) {
-        auto got = co_await get_once(source, wanted, l, patience);
+        auto got = co_await get_once(source, wanted, l, patience, stop);
         const bool lost = !got && got.error().code() == errc::unavailable && !patience.expired();
         if (!lost || tried == lookups_at_most) {
             co_return got;
@@ -132,22 +133,28 @@ chunk_fetcher::look_up(layer_ptr source, std::vector<chunk_number> asked, lane l
     co_return std::move(got);
 }
 
-task<result<chunk_handle>>
-chunk_fetcher::landed(layer_ptr source, fetch_piece_ptr mine, deadline patience) {
+task<result<chunk_handle>> chunk_fetcher::landed(
+  layer_ptr source, fetch_piece_ptr mine, deadline patience, std::stop_token stop) {
     while (!mine->outcome) {
         const auto left = patience.left();
-        const bool in_time = left > left.zero() && co_await mine->settled.wait_for(left);
-        if (!in_time && !mine->outcome) {
+        if (stop.stop_requested()) {
+            co_return fault(
+              errc::interrupted,
+              "layer " + source->blob().to_string() + ": nobody waits for the chunk any more");
+        }
+        if (left == left.zero()) {
             co_return fault(
               errc::timed_out, "layer " + source->blob().to_string() +
                                  ": the chunk did not arrive within the read's deadline");
         }
+        co_await mine->settled.wait_for(left, stop);
     }
     co_return *mine->outcome;
 }
 
 task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
-  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience) {
+  layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+  std::stop_token stop) {
     const auto asked = with_stream_mates(*source, wanted);
     auto got = co_await look_up(source, asked, l);
     if (!got) {
@@ -159,9 +166,9 @@ task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
         auto& answer = got->answers[i];
         result<chunk_handle> handle = answer.handle();
         if (answer.what() == lookup_answer::kind::joined) {
-            handle = co_await cache_.wait(keys[i], l, patience);
+            handle = co_await cache_.wait(keys[i], l, patience, stop);
         } else if (answer.what() == lookup_answer::kind::mine) {
-            handle = co_await landed(source, got->mine[i], patience);
+            handle = co_await landed(source, got->mine[i], patience, stop);
         }
         if (!handle) {
             co_return handle.error();

@@ -39,10 +39,12 @@ public:
 
     /// The chunks `wanted`, in that order. Those that are missing are fetched in
     /// lane `l`, and whatever shares a compressed stream with them. The first fault
-    /// ends the call; what was begun goes on for others. Errors: corrupt,
-    /// timed_out, and those of the registry client.
-    task<result<std::vector<chunk_handle>>>
-    get(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
+    /// ends the call, and so does `stop`, requested on this shard; what was begun goes
+    /// on for others. Errors: corrupt, timed_out, interrupted, and those of the
+    /// registry client.
+    task<result<std::vector<chunk_handle>>> get(
+      layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+      std::stop_token stop = {});
 
     /// Has what is missing of `wanted` fetched in lane `l`, and returns when that is
     /// done; chunks that somebody else is fetching are left to him. False if some could
@@ -62,9 +64,11 @@ private:
     struct claim;
     struct arrival;
     task<result<claim>> look_up(layer_ptr source, std::vector<chunk_number> asked, lane l);
-    task<result<std::vector<chunk_handle>>>
-    get_once(layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience);
-    task<result<chunk_handle>> landed(layer_ptr source, fetch_piece_ptr mine, deadline patience);
+    task<result<std::vector<chunk_handle>>> get_once(
+      layer_ptr source, std::vector<chunk_number> wanted, lane l, deadline patience,
+      std::stop_token stop);
+    static task<result<chunk_handle>>
+    landed(layer_ptr source, fetch_piece_ptr mine, deadline patience, std::stop_token stop);
 
     void begin(const layer_ptr& source, pieces missing, lane l);
     void raised(const chunk_key& key);

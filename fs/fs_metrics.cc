@@ -10,6 +10,9 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_reads_total", "Reads answered, by what they had to wait for.",
       {{"from", "wait"}}))
   , reads_failed(all.add_counter("firstlight_read_errors_total", "Reads answered with an error."))
+  , reads_interrupted(all.add_counter(
+      "firstlight_reads_interrupted_total",
+      "Reads that waited and were given up, as their reader was killed or interrupted."))
   , bytes_read(all.add_counter("firstlight_read_bytes_total", "Bytes given to readers."))
   , chunks_fetched(all.add_counter(
       "firstlight_chunks_fetched_total", "Chunks fetched from a registry and verified."))
@@ -26,8 +29,11 @@ fs_metrics::fs_metrics(metrics& all)
       "firstlight_layers_complete_total", "Layers whose chunks have all been fetched."))
   , wait(all.add_histogram(
       "firstlight_read_wait", "Duration of reads that had to wait, arrival to reply."))
-  , open_layer(all.add_histogram(
-      "firstlight_layer_open", "Duration of making a layer readable in Prepare.")) {
+  , open_layer(
+      all.add_histogram("firstlight_layer_open", "Duration of making a layer readable in Prepare."))
+  , prefetch_wait(all.add_histogram(
+      "firstlight_prefetch_wait",
+      "Duration that making a container waited for its layers to be prefetched.")) {
 }
 
 } // namespace firstlight

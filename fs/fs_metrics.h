@@ -8,18 +8,20 @@ namespace firstlight {
 struct fs_metrics {
     explicit fs_metrics(metrics& all);
 
-    counter& reads_hit;      // answered from chunks that were here
-    counter& reads_waited;   // had to wait for disk, decode or network
-    counter& reads_failed;   // answered with an errno
-    counter& bytes_read;     // to the kernel
-    counter& chunks_fetched; // verified and handed on, by any lane
-    counter& bytes_fetched;  // compressed bytes of those
-    counter& fetches_split;  // somebody waited for a part of what a lower lane had in hand
-    counter& chunks_corrupt; // did not match their digest
-    counter& layers_mounted; // lazily
+    counter& reads_hit;         // answered from chunks that were here
+    counter& reads_waited;      // had to wait for disk, decode or network
+    counter& reads_failed;      // answered with an errno
+    counter& reads_interrupted; // given up, as their reader had a signal to attend to
+    counter& bytes_read;        // to the kernel
+    counter& chunks_fetched;    // verified and handed on, by any lane
+    counter& bytes_fetched;     // compressed bytes of those
+    counter& fetches_split;     // a part of a lower lane's fetch was fetched apart for a reader
+    counter& chunks_corrupt;    // did not match their digest
+    counter& layers_mounted;    // lazily
     counter& layers_complete;
-    histogram& wait;       // of reads_waited, arrival to reply
-    histogram& open_layer; // Prepare's part that makes a layer readable
+    histogram& wait;          // of reads_waited, arrival to reply
+    histogram& open_layer;    // Prepare's part that makes a layer readable
+    histogram& prefetch_wait; // of new containers, where the configuration wants it
 };
 
 } // namespace firstlight

@@ -12,6 +12,8 @@ int to_errno(const fault& f) noexcept {
         return EINVAL;
     case errc::stopping:
         return ENOTCONN;
+    case errc::interrupted:
+        return EINTR;
     case errc::already_exists:
     case errc::failed_precondition:
     case errc::unavailable:

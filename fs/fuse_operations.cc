@@ -5,7 +5,9 @@
 #include "fs/fuse_errno.h"
 #include "fs/fuse_session.h"
 #include "fs/node_id.h"
+#include "fs/overdue_reads.h"
 #include "fs/state_file.h"
+#include "fs/waiting_reads.h"
 
 #include <fuse3/fuse_lowlevel.h>
 
@@ -62,10 +64,13 @@ struct stat synthetic(std::uint64_t ino, mode_t mode, off_t size) {
 } // namespace
 
 struct fuse_operations::per_shard {
-    explicit per_shard(shard& home)
-      : waiting(home) {}
+    per_shard(shard& home, worker_pool& io)
+      : waiting(home)
+      , reads(waiting, io, is_being_killed) {}
     buffer scratch{largest_read}; // replies that are sent before the operation returns
     background_tasks waiting;     // reads that could not be answered at once
+    waiting_reads reads;          // those
+    overdue_reads overdue;        // on any shard
 };
 
 /// One request: what libfuse gave, and the ways to answer it.
@@ -159,9 +164,10 @@ struct fuse_entry_points {
         want(FUSE_CAP_EXPLICIT_INVAL_DATA);
         // Nothing ever changes behind the kernel's back, and splicing gained
         // nothing here while its kernel side had its share of CVEs.
+        // A read(2) with O_DIRECT that the kernel sends asynchronously cannot be killed.
         conn->want &= ~static_cast<unsigned>(
-          FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-          FUSE_CAP_SPLICE_MOVE);
+          FUSE_CAP_ASYNC_DIO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+          FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
         conn->max_write = largest_read; // from which libfuse derives max_pages
     }
 
@@ -210,7 +216,7 @@ private:
     list_state(const layer& l, const fuse_request& req, directory_reply& out, off_t offset);
     static task<void> finish_read(
       fuse_operations& ops, fuse_req_t raw, layer_ptr l, entry_id entry, std::uint64_t offset,
-      std::size_t size);
+      std::size_t size, std::uint64_t number, std::stop_token give_up);
     static task<void> answer_state(
       fuse_operations& ops, fuse_req_t raw, layer_ptr l, bool attributes_only, std::size_t size,
       std::uint64_t offset);
@@ -311,7 +317,7 @@ void fuse_entry_points::open(fuse_req_t raw, fuse_ino_t ino, fuse_file_info* fil
 }
 
 void fuse_entry_points::read(
-  fuse_req_t raw, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  fuse_req_t raw, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* file) {
     auto& ops = self(raw);
     const auto req = request(raw);
     const node_id id(ino);
@@ -337,22 +343,41 @@ void fuse_entry_points::read(
         req.send(room.first(*got));
         return;
     }
-    auto body = [&ops, raw, l, entry = id.entry(), from, size = room.size()](std::stop_token) {
-        return finish_read(ops, raw, l, entry, from, size);
+    const auto now = std::chrono::steady_clock::now();
+    if (local.overdue.overlaps(ino, from, from + room.size(), now)) {
+        ops.counted_.reads_failed.add();
+        req.fail(EIO);
+        return;
+    }
+    const auto number = fuse_session_host::serving(fuse_req_userdata(raw));
+    const bool direct = (file->flags & O_DIRECT) != 0;
+    const auto give_up = local.reads.begin(number, fuse_req_ctx(raw)->pid, direct);
+    auto body = [&ops, raw, l, entry = id.entry(), from, size = room.size(), number,
+                 give_up](std::stop_token) {
+        return finish_read(ops, raw, l, entry, from, size, number, give_up);
     };
     local.waiting.spawn("read", lane::demand, std::move(body));
 }
 
 task<void> fuse_entry_points::finish_read(
   fuse_operations& ops, fuse_req_t raw, layer_ptr l, entry_id entry, std::uint64_t offset,
-  std::size_t size) {
+  std::size_t size, std::uint64_t number, std::stop_token give_up) {
     const auto arrived = std::chrono::steady_clock::now();
     buffer data(size);
     const auto patience = deadline::after(ops.options_.read_deadline);
-    auto got = co_await ops.reader_.read(l, entry, offset, data.span(), patience);
+    auto got = co_await ops.reader_.read(l, entry, offset, data.span(), patience, give_up);
+    ops.here().reads.end(number);
+    if (!got && got.error().code() == errc::interrupted) {
+        ops.counted_.reads_interrupted.add();
+        fuse_reply_err(raw, EINTR);
+        co_return;
+    }
     ops.counted_.wait.record(std::chrono::steady_clock::now() - arrived);
     if (!got) {
         ops.counted_.reads_failed.add();
+        if (got.error().code() == errc::timed_out) {
+            ops.tell_overdue(node_id(l->number(), entry).raw(), offset, offset + size);
+        }
         fuse_reply_err(raw, to_errno(got.error()));
         co_return;
     }
@@ -562,7 +587,7 @@ fuse_operations::fuse_operations(
   , counted_(counted)
   , options_(o) {
     for (unsigned id = 0; id < shards.size(); ++id) {
-        state_.push_back(std::make_unique<per_shard>(shards.at(id)));
+        state_.push_back(std::make_unique<per_shard>(shards.at(id), shards.io()));
     }
 }
 
@@ -570,6 +595,29 @@ fuse_operations::~fuse_operations() = default;
 
 fuse_operations::per_shard& fuse_operations::here() noexcept {
     return *state_[shard::current()->id()];
+}
+
+// Which shard has the request is not known here, and interrupts are rare: all are told.
+void fuse_operations::interrupt(std::uint64_t request) {
+    for (unsigned id = 0; id < shards_.size(); ++id) {
+        auto tell = [&local = *state_[id], request] { local.reads.interrupt(request); };
+        asio::post(shards_.at(id).on(lane::demand), std::move(tell));
+    }
+}
+
+// Before the reply, so that the shard which the kernel then asks has heard of it.
+void fuse_operations::tell_overdue(std::uint64_t node, std::uint64_t begin, std::uint64_t end) {
+    const auto now = std::chrono::steady_clock::now();
+    for (unsigned id = 0; id < shards_.size(); ++id) {
+        auto tell = [&local = *state_[id], node, begin, end, now] {
+            local.overdue.add(node, begin, end, now);
+        };
+        if (shards_.at(id).is_current()) {
+            tell();
+        } else {
+            asio::post(shards_.at(id).on(lane::demand), std::move(tell));
+        }
+    }
 }
 
 namespace {

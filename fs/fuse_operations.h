@@ -8,6 +8,7 @@
 #include "fs/layer_table.h"
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -41,6 +42,10 @@ public:
     /// fuse_session_host::operations_of.
     static const fuse_lowlevel_ops& table();
 
+    /// The reader of the request has a signal to attend to; see
+    /// fuse_session_host::options::interrupted. Any shard.
+    void interrupt(std::uint64_t request);
+
     /// Waits for the reads in flight on every shard. After stop_serving(); from
     /// shard 0.
     task<void> stop();
@@ -49,6 +54,7 @@ private:
     friend struct fuse_entry_points;
     struct per_shard;
     per_shard& here() noexcept;
+    void tell_overdue(std::uint64_t node, std::uint64_t begin, std::uint64_t end);
 
     runtime& shards_;
     layer_table& layers_;

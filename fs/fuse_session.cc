@@ -55,7 +55,8 @@ struct fuse_session_host::queue {
     // A private epoll around `device`, for EPOLLEXCLUSIVE: one request then wakes
     // one shard and not all of them, and Asio's own epoll has no way to say so.
     asio::posix::stream_descriptor ready;
-    bool stopping = false; // on `home` only
+    bool stopping = false;     // on `home` only
+    std::uint64_t serving = 0; // the same
     std::promise<void> ended;
 };
 
@@ -255,6 +256,11 @@ void* fuse_session_host::operations_of(void* userdata) noexcept {
     return static_cast<fuse_session_host*>(userdata)->operations_;
 }
 
+std::uint64_t fuse_session_host::serving(void* userdata) noexcept {
+    const auto& self = *static_cast<fuse_session_host*>(userdata);
+    return self.queues_[shard::current()->id()]->serving;
+}
+
 void fuse_session_host::serve() {
     for (auto& q : queues_) {
         asio::co_spawn(q->home.on(lane::demand), serve_on(*q), asio::detached);
@@ -273,12 +279,32 @@ task<void> fuse_session_host::serve_on(queue& q) {
             if (fuse_session_receive_buf(session_, &request) <= 0) {
                 break; // EAGAIN: another shard was quicker, or nothing is left
             }
-            fuse_session_process_buf(session_, &request);
+            dispatch(q, request);
             ++served;
         }
     }
     std::free(request.mem);
     q.ended.set_value();
+}
+
+// Interrupts are kept from libfuse. It would call back under a lock, on the shard that
+// read the message; and one that overtakes its request, on another shard's clone, it may
+// send back by the clone at hand, where the kernel does not look for it. Here it becomes
+// a message. A request is in the hands of `operations` before its shard handles another
+// message, and the kernel sends no interrupt before a shard has read the request.
+void fuse_session_host::dispatch(queue& q, const fuse_buf& request) {
+    fuse_in_header header;
+    std::memcpy(&header, request.mem, sizeof header); // what is shorter, libfuse refuses
+    if (header.opcode != FUSE_INTERRUPT) {
+        q.serving = header.unique;
+        fuse_session_process_buf(session_, &request);
+        return;
+    }
+    fuse_interrupt_in which;
+    if (request.size >= sizeof header + sizeof which && options_.interrupted) {
+        std::memcpy(&which, static_cast<const char*>(request.mem) + sizeof header, sizeof which);
+        options_.interrupted(which.unique);
+    }
 }
 
 void fuse_session_host::stop_serving() {

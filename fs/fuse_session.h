@@ -4,10 +4,12 @@
 #include "actors/runtime.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+struct fuse_buf;
 struct fuse_lowlevel_ops;
 struct fuse_session;
 struct iovec;
@@ -32,6 +34,11 @@ public:
         // in sixteen would hold up every other read-ahead of the node.
         unsigned max_background = 4096;
         unsigned read_ahead_kib = 1024;
+        /// Told when the reader of an unanswered request has a signal to attend to:
+        /// the request's number, see serving(). Called on any shard, after the request
+        /// was given to operations on its own shard, or on the point of being so: what is
+        /// posted to that shard then comes after it.
+        std::function<void(std::uint64_t request)> interrupted;
     };
 
     /// Mounts and completes the INIT exchange. Blocks: call it off the shards.
@@ -60,6 +67,8 @@ public:
 
     /// The `operations` pointer given to mount(), from libfuse's userdata.
     static void* operations_of(void* userdata) noexcept;
+    /// The kernel's number of the request that this shard is being called for.
+    static std::uint64_t serving(void* userdata) noexcept;
 
     /// Detaches whatever is mounted at `mountpoint`, as often as needed. For the
     /// leftovers of a process that was killed. Blocks.
@@ -74,6 +83,7 @@ private:
     result<void> exchange_init();
     result<void> clone_device();
     task<void> serve_on(queue& q);
+    void dispatch(queue& q, const fuse_buf& request);
     int device_here() const noexcept;
     void raise_read_ahead() const;
     void patch_init_reply(iovec* parts, int count) const noexcept;

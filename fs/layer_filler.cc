@@ -36,6 +36,7 @@ struct layer_filler::job {
     unsigned under_way = 0;
     milliseconds pause = first_pause; // before the next try after a failure
     bool pausing = false;
+    bool failed = false; // at least once
     bool forgotten = false;
     // By block of the blob.
     per_lane<std::vector<bool>> attended;
@@ -157,6 +158,24 @@ void layer_filler::forget(std::uint32_t number) {
         std::erase_if(near, [](const vicinity& v) { return v.of->forgotten; });
     }
     std::erase_if(jobs_, [](const job_ptr& j) { return j->forgotten; });
+    prefetch_over_.notify_all();
+}
+
+bool layer_filler::prefetching(std::uint32_t number) const noexcept {
+    return std::ranges::any_of(jobs_, [number](const job_ptr& j) {
+        return j->of->number() == number && j->in == lane::prefetch && !j->failed;
+    });
+}
+
+task<bool> layer_filler::prefetched(std::uint32_t number, deadline until, std::stop_token stop) {
+    while (prefetching(number)) {
+        const auto left = until.left();
+        if (left == left.zero() || stop.stop_requested()) {
+            co_return false;
+        }
+        co_await prefetch_over_.wait_for(left, stop);
+    }
+    co_return true;
 }
 
 task<void> layer_filler::stop() {
@@ -262,6 +281,8 @@ task<bool> layer_filler::fetch(const job_ptr& j, std::vector<std::uint32_t> chun
 void layer_filler::retry_later(job_ptr j, std::size_t from) {
     j->next = std::min(j->next, from);
     std::erase(waiting_[index_of(j->in)], j);
+    j->failed = true;
+    prefetch_over_.notify_all();
     if (j->pausing) {
         return;
     }
@@ -281,10 +302,12 @@ void layer_filler::end(const job_ptr& j) {
     if (j->in == lane::prefetch && j->whole) {
         j->in = lane::background;
         j->end = j->of->toc().payload_size();
+        prefetch_over_.notify_all();
         enter(j);
         return;
     }
     std::erase(jobs_, j);
+    prefetch_over_.notify_all();
     if (j->whole) {
         counted_.layers_complete.add();
         log::info(

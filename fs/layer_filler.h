@@ -52,6 +52,10 @@ public:
     /// A process waits for what lies at `blob_offset` of a layer: what is near comes next,
     /// if the whole layer is to be fetched.
     void attend(std::uint32_t number, std::uint64_t blob_offset);
+    /// Waits until what fill() was to prefetch of the layer is here. True also when
+    /// there is nothing to wait for: it failed and is tried again later, or the layer
+    /// is gone. False at `until`, and when `stop` is requested on shard 0.
+    task<bool> prefetched(std::uint32_t number, deadline until, std::stop_token stop);
     /// Begins nothing more for the layer.
     void forget(std::uint32_t number);
     /// After the registry clients' stop.
@@ -63,6 +67,7 @@ private:
     using job_ptr = std::shared_ptr<job>;
 
     void attend_block(const job_ptr& j, std::uint64_t number, lane l);
+    bool prefetching(std::uint32_t number) const noexcept;
     void enter(job_ptr j);
     unsigned most_at_once(lane l) const noexcept;
     void serve(lane l);
@@ -82,6 +87,7 @@ private:
     per_lane<unsigned> working_{};
     per_lane<std::deque<vicinity>> near_; // the latest first
     std::vector<job_ptr> jobs_;           // all that have not ended
+    event prefetch_over_;                 // of some layer, whatever the outcome
     unsigned next_fetcher_ = 0;
     background_tasks tasks_;
 };

@@ -250,6 +250,7 @@ task<result<layer_ptr>> layer_manager::enter(
 task<void> layer_manager::close(std::uint32_t number) {
     fetched_.erase(number);
     followed_up_.erase(number);
+    worth_waiting_.erase(number);
     filler_.forget(number);
     errors_.forget(number);
     auto gone = co_await layers_.remove(number);
@@ -354,7 +355,31 @@ void layer_manager::follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch
     if (options_.prefetch && !toc.no_prefetch()) {
         ahead = toc.prefetch_end().value_or(prefetch_wish.value_or(options_.prefetch_bytes));
     }
+    const auto async = options_.prefetch_async_bytes;
+    if (ahead > 0 && (async == 0 || std::min(ahead, toc.payload_size()) <= async)) {
+        worth_waiting_.insert(l->number());
+    }
     filler_.fill(l, ahead, options_.background_fetch);
+}
+
+task<void> layer_manager::await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) {
+    std::erase_if(numbers, [this](auto n) { return !worth_waiting_.contains(n); });
+    if (numbers.empty() || options_.prefetch_wait == options_.prefetch_wait.zero()) {
+        co_return;
+    }
+    const auto began = deadline::clock::now();
+    const auto until = deadline::after(options_.prefetch_wait);
+    std::size_t late = 0;
+    for (const auto n : numbers) { // all come side by side
+        const bool here = co_await filler_.prefetched(n, until, stop);
+        late += here ? 0 : 1;
+    }
+    counted_.prefetch_wait.record(deadline::clock::now() - began);
+    if (late > 0) {
+        log::info(
+          "a container does not wait any longer for its layers to be prefetched",
+          {{"layers", late}, {"of", numbers.size()}});
+    }
 }
 
 task<void> layer_manager::warm(layer_ptr l) {

@@ -53,6 +53,9 @@ public:
         std::chrono::seconds resolved_ttl{120}; // for a neighbour's own Prepare
         bool prefetch = true;
         std::uint64_t prefetch_bytes = 0; // of layers with neither landmark nor label
+        // How long a new container waits for its layers' prefetch; 0: not at all.
+        std::chrono::milliseconds prefetch_wait{0};
+        std::uint64_t prefetch_async_bytes = 0; // and not for one of more; 0: for any
         bool background_fetch = true;
         std::uint64_t index_bytes = 1ULL << 30; // of stored indexes nobody uses
     };
@@ -74,6 +77,7 @@ public:
 
     task<result<lazy_layer>> open(const snapshot_labels& labels, deadline until) override;
     result<lazy_layer> find(std::uint32_t number) const override;
+    task<void> await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) override;
     task<void> close(std::uint32_t number) override;
     std::string directory(std::uint32_t number) const override;
 
@@ -118,6 +122,7 @@ private:
     std::map<digest, std::shared_ptr<resolution>> resolving_;   // by blob
     std::map<std::uint32_t, std::shared_ptr<counter>> fetched_; // by layer number
     std::set<std::uint32_t> followed_up_;                       // layers
+    std::set<std::uint32_t> worth_waiting_;                     // layers: for their prefetch
     background_tasks tasks_;
 };
 

@@ -8,7 +8,9 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
+#include <vector>
 
 namespace firstlight {
 
@@ -51,6 +53,14 @@ public:
     /// The layer with this number, if it is mounted. A fault makes Mounts and
     /// Prepare of snapshots above it answer UNAVAILABLE.
     virtual result<lazy_layer> find(std::uint32_t number) const = 0;
+
+    /// A container was made on these layers. Waits for what is being prefetched of them,
+    /// where the operator wants that, as long as he wants it, and at most until `stop` is
+    /// requested. Never fails: what is not here is fetched when it is read.
+    virtual task<void> await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) {
+        (void)numbers, (void)stop;
+        co_return;
+    }
 
     /// No snapshot refers to the layer any more; its number is never used again.
     /// It may never have been mounted, when an open() failed half-way.

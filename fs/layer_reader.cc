@@ -120,7 +120,8 @@ std::vector<layer_reader::part> layer_reader::parts_of(
 }
 
 task<result<std::size_t>> layer_reader::read(
-  layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out, deadline patience) {
+  layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out, deadline patience,
+  std::stop_token stop) {
     const auto size = bytes_there(*l, file, offset, out.size());
     if (size == 0) {
         co_return 0;
@@ -135,7 +136,7 @@ task<result<std::size_t>> layer_reader::read(
         options_.waited(l->number(), l->toc().all_chunks()[numbers.front()].blob_offset);
     }
     auto& fetcher = *fetchers_[shard::current()->id()];
-    auto got = co_await fetcher.get(l, std::move(numbers), lane::demand, patience);
+    auto got = co_await fetcher.get(l, std::move(numbers), lane::demand, patience, stop);
     if (!got) {
         co_return got.error();
     }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 namespace firstlight {
@@ -41,11 +42,12 @@ public:
     std::optional<std::size_t>
     read_now(const layer_ptr& l, entry_id file, std::uint64_t offset, std::span<std::byte> out);
 
-    /// The same, waiting for disk and network until `patience` ends. `out`
-    /// outlives the call. Errors: those of chunk_fetcher::get, io_error.
+    /// The same, waiting for disk and network until `patience` ends or `stop` is
+    /// requested, on this shard. `out` outlives the call. Errors: those of
+    /// chunk_fetcher::get, io_error.
     task<result<std::size_t>> read(
-      layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out,
-      deadline patience);
+      layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out, deadline patience,
+      std::stop_token stop = {});
 
     /// Waits for the look-ahead of every shard; from shard 0.
     task<void> stop();

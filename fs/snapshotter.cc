@@ -18,7 +18,7 @@ constexpr std::array all_errors{
   errc::not_found,   errc::already_exists, errc::invalid_argument, errc::failed_precondition,
   errc::unavailable, errc::unauthorized,   errc::timed_out,        errc::corrupt,
   errc::overloaded,  errc::no_space,       errc::io_error,         errc::unsupported,
-  errc::stopping,    errc::unknown,
+  errc::stopping,    errc::interrupted,    errc::unknown,
 };
 
 std::string label_in(const snapshot_labels& labels, const char* key) {
@@ -80,12 +80,47 @@ task<void> snapshotter::stop() {
     co_await remote_.stop();
     co_await background_.stop(); // also ends a cleanup after the directory it is at
     co_await box_.close();
+    co_await awaiting_.close();
 }
 
 // Making
 
 task<snapshotter::mounts_result>
 snapshotter::prepare(std::string key, std::string parent, snapshot_labels labels) {
+    const bool layer = !label_in(labels, snapshot_label::target).empty();
+    auto made = co_await prepare_in_turn(std::move(key), std::move(parent), std::move(labels));
+    if (!made) {
+        co_return made.error();
+    }
+    if (!layer) {
+        co_await await_prefetch(std::move(made->lazy_below));
+    }
+    co_return std::move(made->mounts);
+}
+
+task<snapshotter::mounts_result>
+snapshotter::view(std::string key, std::string parent, snapshot_labels labels) {
+    auto made = co_await view_in_turn(std::move(key), std::move(parent), std::move(labels));
+    if (!made) {
+        co_return made.error();
+    }
+    co_await await_prefetch(std::move(made->lazy_below));
+    co_return std::move(made->mounts);
+}
+
+// Who finds no room does not wait; nor does anybody once we stop.
+task<void> snapshotter::await_prefetch(std::vector<std::uint32_t> layers) {
+    if (layers.empty()) {
+        co_return;
+    }
+    const auto slot = co_await awaiting_.admit(lane::demand, std::chrono::milliseconds(0));
+    if (slot) {
+        co_await layers_.await_prefetch(std::move(layers), background_.token());
+    }
+}
+
+task<result<snapshotter::made_snapshot>>
+snapshotter::prepare_in_turn(std::string key, std::string parent, snapshot_labels labels) {
     const auto slot = co_await box_.admit(lane::demand, patience);
     if (!slot) {
         co_return slot.error();
@@ -111,8 +146,8 @@ snapshotter::prepare(std::string key, std::string parent, snapshot_labels labels
       snapshot_kind::active, std::move(key), std::move(parent), std::move(labels));
 }
 
-task<snapshotter::mounts_result>
-snapshotter::view(std::string key, std::string parent, snapshot_labels labels) {
+task<result<snapshotter::made_snapshot>>
+snapshotter::view_in_turn(std::string key, std::string parent, snapshot_labels labels) {
     const auto slot = co_await box_.admit(lane::demand, patience);
     if (!slot) {
         co_return slot.error();
@@ -132,7 +167,7 @@ void snapshotter::fell_back(const fault& why, const std::string& key, const std:
        {"code", to_string(why.code())}});
 }
 
-task<snapshotter::mounts_result>
+task<result<snapshotter::made_snapshot>>
 snapshotter::make(snapshot_kind kind, std::string key, std::string parent, snapshot_labels labels) {
     auto look = [key, parent](snapshot_store& store) { return store.check_new(key, parent); };
     auto parents = co_await store_.run(std::move(look));
@@ -176,7 +211,18 @@ snapshotter::make(snapshot_kind kind, std::string key, std::string parent, snaps
     if (!made) {
         co_return made.error();
     }
-    co_return mounts_of(*made);
+    auto mounts = mounts_of(*made);
+    if (!mounts) {
+        co_return mounts.error();
+    }
+    made_snapshot done;
+    done.mounts = std::move(*mounts);
+    for (const auto& link : made->parents) {
+        if (link.layer) {
+            done.lazy_below.push_back(*link.layer);
+        }
+    }
+    co_return done;
 }
 
 // Looking

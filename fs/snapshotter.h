@@ -57,10 +57,13 @@ public:
     /// counted. Where the parent is given by the label …/parent-chain-id alone, it
     /// is known only at commit, so such a snapshot is ordinary too.
     ///
+    /// Without that label the snapshot is a container's, and may wait for what its layers
+    /// prefetch: see layer_provider::await_prefetch.
+    ///
     /// unavailable, when a lazy layer below is not mounted; nothing is made.
     task<mounts_result> prepare(std::string key, std::string parent, snapshot_labels labels);
 
-    /// Makes a read-only view and returns its mounts. unavailable as prepare().
+    /// Makes a read-only view and returns its mounts. Waits, and unavailable, as prepare().
     task<mounts_result> view(std::string key, std::string parent, snapshot_labels labels);
 
     /// unavailable, when a lazy layer below is not mounted.
@@ -96,8 +99,17 @@ public:
     shard& home() noexcept { return home_; }
 
 private:
-    task<mounts_result>
+    struct made_snapshot {
+        std::vector<mount_spec> mounts;
+        std::vector<std::uint32_t> lazy_below; // layers
+    };
+    task<result<made_snapshot>>
+    prepare_in_turn(std::string key, std::string parent, snapshot_labels labels);
+    task<result<made_snapshot>>
+    view_in_turn(std::string key, std::string parent, snapshot_labels labels);
+    task<result<made_snapshot>>
     make(snapshot_kind kind, std::string key, std::string parent, snapshot_labels labels);
+    task<void> await_prefetch(std::vector<std::uint32_t> layers);
 
     result<void> check_available(const std::vector<snapshot_link>& parents) const;
     std::optional<tree_owner> lazy_owner(const std::vector<snapshot_link>& parents) const;
@@ -115,7 +127,8 @@ private:
     const options options_;
     const snapshot_directories directories_;
     mailbox box_;
-    mailbox sweeping_{{1, 1, 1}}; // one cleanup at a time
+    mailbox sweeping_{{1, 1, 1}};      // one cleanup at a time
+    mailbox awaiting_{{1024, 64, 64}}; // new containers wait apart, so that calls go on
     background_tasks background_;
     remote_snapshots remote_;
     counter& prepared_remote_;

@@ -31,6 +31,14 @@ task<bool> wait_briefly(event& never) {
     co_return co_await never.wait_for(1ms);
 }
 
+task<bool> wait_unless_stopped(event& never, std::stop_token stop) {
+    co_return co_await never.wait_for(1h, std::move(stop));
+}
+
+task<bool> request_stop(std::stop_source source) {
+    co_return source.request_stop();
+}
+
 task<void> until_stopped(std::stop_token stop, int& ended) {
     co_await sleep_for(1h, stop);
     ++ended;
@@ -72,6 +80,17 @@ TEST_CASE_FIXTURE(two_shards, "notify_all wakes every waiter, and each tests its
     CHECK(first.get() == 1);
     start(a, bump(changed, value)).get();
     CHECK(second.get() == 2);
+}
+
+TEST_CASE("event: a wait ends when it is stopped, be it before or meanwhile") {
+    two_shards s;
+    event never;
+    std::stop_source source;
+    auto meanwhile = start(s.a, wait_unless_stopped(never, source.get_token()));
+    CHECK(s.run(request_stop(source)));
+    CHECK_FALSE(meanwhile.get());
+    CHECK_FALSE(s.run(wait_unless_stopped(never, source.get_token())));
+    CHECK(never.waiters() == 0);
 }
 
 TEST_CASE_FIXTURE(two_shards, "a wait that nobody ends, ends with its patience") {

@@ -18,6 +18,7 @@ TEST_CASE("faults become the statuses that containerd reads back") {
       {errc::unavailable, grpc::StatusCode::UNAVAILABLE},
       {errc::overloaded, grpc::StatusCode::UNAVAILABLE},
       {errc::stopping, grpc::StatusCode::UNAVAILABLE},
+      {errc::interrupted, grpc::StatusCode::CANCELLED},
       {errc::unsupported, grpc::StatusCode::UNIMPLEMENTED},
       {errc::timed_out, grpc::StatusCode::DEADLINE_EXCEEDED},
       {errc::io_error, grpc::StatusCode::UNKNOWN},

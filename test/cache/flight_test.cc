@@ -24,6 +24,10 @@ task<kind> ask_once(chunk_cache& cache, chunk_key key, std::vector<fill_ticket>&
     co_return a.what();
 }
 
+task<bool> request_stop(std::stop_source source) {
+    co_return source.request_stop();
+}
+
 } // namespace
 
 TEST_CASE_FIXTURE(rig, "fifty readers of a missing chunk get one ticket and one content") {
@@ -126,6 +130,39 @@ TEST_CASE_FIXTURE(rig, "a waiter's deadline is its own: the flight goes on") {
     auto patient = wait(key);
     CHECK(cache.fulfil(std::move(ticket), content_of(1, 5000)).has_value());
     CHECK(patient.get().has_value());
+}
+
+TEST_CASE_FIXTURE(rig, "a waiter can be interrupted on any shard: the flight goes on") {
+    auto ticket = ask(key).take_ticket();
+    auto patient = wait(key);
+    for (unsigned shard = 0; shard < 2; ++shard) {
+        std::stop_source source;
+        const auto token = source.get_token();
+        auto waiting = start(rt.at(shard), cache.wait(key, lane::demand, deadline::never(), token));
+        CHECK(run(request_stop(source), shard));
+        CHECK(waiting.get().error().code() == errc::interrupted);
+        auto too_late =
+          start(rt.at(shard), cache.wait(key, lane::demand, deadline::never(), token));
+        CHECK(too_late.get().error().code() == errc::interrupted);
+    }
+    CHECK(cache.fulfil(std::move(ticket), content_of(1, 5000)).has_value());
+    CHECK(patient.get().has_value());
+}
+
+TEST_CASE_FIXTURE(rig, "an interrupt may meet the content on its way") {
+    for (unsigned n = 0; n < 100; ++n) {
+        const auto shard = n % 2;
+        auto ticket = ask(key_of(n, 100)).take_ticket();
+        std::stop_source source;
+        auto waiting = start(
+          rt.at(shard),
+          cache.wait(key_of(n, 100), lane::demand, deadline::never(), source.get_token()));
+        auto stopping = start(rt.at(shard), request_stop(source));
+        CHECK(cache.fulfil(std::move(ticket), content_of(n, 100)).has_value());
+        const auto got = waiting.get();
+        CHECK((got.has_value() || got.error().code() == errc::interrupted));
+        CHECK(stopping.get());
+    }
 }
 
 TEST_CASE_FIXTURE(rig, "content of the wrong size reaches nobody") {

@@ -38,5 +38,14 @@ fi
 check_equal "the cached chunk, after the error" "${digest#sha256:}" "$(cached)"
 
 registry_start
+if [[ $E2E_SNAPSHOTTER == firstlight ]]; then
+    IFS=$'\t' read -r _ _ cold_at cold_length _ _ cold_digest < <(file_chunks "$image" odd/sizes/random | sed -n 4p)
+    kill -STOP "${e2e_pids[registry]}"
+    read -r wall got < <(uncached)
+    kill -CONT "${e2e_pids[registry]}"
+    sleep 0.5 # a read that was late is remembered for a moment
+    check_equal "a chunk from a registry that hangs" "errno=5" "$got"
+    check_between "ms until the error" 0 $((daemon_fetching_timeout * 1000 + 2000)) "$wall"
+fi
 check_equal "the uncached chunk, with the registry back" "${cold_digest#sha256:}" \
     "$(uncached | cut -d' ' -f2)"

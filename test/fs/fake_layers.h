@@ -51,6 +51,13 @@ public:
         return lazy_layer(number, 1234, 5678, 0750);
     }
 
+    task<void> await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) override {
+        awaited.push_back(std::move(numbers));
+        while (prefetching && !stop.stop_requested()) {
+            co_await released.wait_for(std::chrono::hours(1), stop);
+        }
+    }
+
     task<void> close(std::uint32_t number) override {
         overlapped = overlapped || opening_ > 0;
         closing_ = true;
@@ -71,6 +78,8 @@ public:
     std::optional<fault> failure; // what open() answers instead
     bool held = false;            // open() waits for `released` while so
     event released;
+    std::vector<std::vector<std::uint32_t>> awaited; // prefetches, by call
+    bool prefetching = false;                        // await_prefetch() waits while so
     unsigned opens = 0;
     std::set<std::uint32_t> mounted;
     std::vector<std::uint32_t> closed;

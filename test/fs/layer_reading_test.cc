@@ -63,6 +63,11 @@ task<result<void>> forget_layer(layer_filler& f, std::uint32_t number) {
     f.forget(number);
     co_return result<void>();
 }
+task<result<bool>> wait_prefetched(
+  layer_filler& f, std::uint32_t number, std::chrono::milliseconds patience,
+  std::stop_token stop = {}) {
+    co_return co_await f.prefetched(number, deadline::after(patience), std::move(stop));
+}
 task<result<void>> stop_reader(layer_reader& r) {
     co_await r.stop();
     co_return result<void>();
@@ -70,10 +75,10 @@ task<result<void>> stop_reader(layer_reader& r) {
 
 task<result<std::string>> read_text(
   layer_reader& reader, layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size,
-  std::chrono::milliseconds patience) {
+  std::chrono::milliseconds patience, std::stop_token stop = {}) {
     std::string out(size, '\0');
     auto got = co_await reader.read(
-      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience));
+      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience), stop);
     if (!got) {
         co_return got.error();
     }
@@ -84,6 +89,11 @@ task<result<std::string>> read_text(
 task<result<bool>>
 fetch_ahead(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane in) {
     co_return co_await fetcher.prefetch(std::move(l), std::move(chunks), in);
+}
+
+task<result<void>> request_stop(std::stop_source source) {
+    source.request_stop();
+    co_return result<void>();
 }
 
 task<result<bool>> is_here(layer_reader& reader, layer_ptr l, entry_id file, std::size_t size) {
@@ -186,9 +196,19 @@ struct layer_rig {
     entry_id file(std::string_view name) const { return *mounted->toc().find(0, name); }
     std::future<result<std::string>> reading(
       std::string_view name, std::uint64_t offset, std::size_t size, unsigned shard = 0,
-      std::chrono::milliseconds patience = 5s) {
+      std::chrono::milliseconds patience = 5s, std::stop_token stop = {}) {
         return test::start(
-          shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience));
+          shards.at(shard), read_text(*reader, mounted, file(name), offset, size, patience, stop));
+    }
+    // As the reader's own shard does it.
+    void interrupt(const std::stop_source& source, unsigned shard = 0) {
+        REQUIRE(test::start(shards.at(shard), request_stop(source)).get().has_value());
+    }
+    void asked_for(std::size_t requests) {
+        for (int i = 0; i < 1000 && blob_requests() < requests; ++i) {
+            std::this_thread::sleep_for(2ms);
+        }
+        REQUIRE(blob_requests() == requests);
     }
     /// All chunks of the layer as one run, whose response begins after `delay`.
     std::future<result<bool>> fetching_all_late(lane in, std::chrono::milliseconds delay) {
@@ -207,6 +227,10 @@ struct layer_rig {
     std::size_t blob_requests() { return registry.count("/blobs/"); }
     void fill(const layer_ptr& l, std::uint64_t ahead, bool whole) {
         run(begin_fill(*filler, l, ahead, whole));
+    }
+    std::future<result<bool>> prefetched(
+      std::chrono::milliseconds patience, std::stop_token stop = {}, std::uint32_t number = 1) {
+        return test::start(shards.at(0), wait_prefetched(*filler, number, patience, stop));
     }
     bool complete(std::uint64_t layers) {
         for (int i = 0; i < 1000 && fs_counted.layers_complete.value() < layers; ++i) {
@@ -320,6 +344,70 @@ TEST_CASE_FIXTURE(layer_rig, "a read ends with its deadline when the registry st
     stalled.stall_after = 0;
     registry.fail_always(stalled);
     CHECK(reading("f", 0, 10, 0, 50ms).get().error().code() == errc::timed_out);
+}
+
+namespace {
+test::imposter_fault stalled() {
+    test::imposter_fault f;
+    f.stall_after = 0;
+    return f;
+}
+} // namespace
+
+TEST_CASE_FIXTURE(layer_rig, "an interrupted read ends, and its chunk comes all the same") {
+    const auto content = noise(1000, 20);
+    mount(estargz_builder().file("f", content).build());
+    registry.fail_always(stalled());
+    std::stop_source stop;
+    auto read = reading("f", 0, 10, 0, 1h, stop.get_token());
+    asked_for(1);
+    interrupt(stop);
+    CHECK(read.get().error().code() == errc::interrupted);
+    registry.forgive();
+    registry.drop_connections();
+    CHECK(reading("f", 0, 10).get().value() == content.substr(0, 10));
+    CHECK(blob_requests() == 2); // the one that broke off, and the flight's next try
+}
+
+// Owners of chunks are on both shards, so that a reader who joins waits on his own
+// shard, or on another.
+TEST_CASE_FIXTURE(layer_rig, "one of two readers of a chunk is interrupted, the other unharmed") {
+    const auto content = noise(16'000, 21);
+    mount(estargz_builder({.chunk_size = 1000}).file("f", content).build());
+    for (unsigned i = 0; i < 16; ++i) {
+        CAPTURE(i);
+        registry.clear_log();
+        registry.fail_always(stalled());
+        std::stop_source stop[2];
+        std::future<result<std::string>> readers[2];
+        readers[0] = reading("f", i * 1000, 10, 0, 1h, stop[0].get_token());
+        asked_for(1);
+        readers[1] = reading("f", i * 1000, 10, 1, 1h, stop[1].get_token());
+        const auto joins = [&] {
+            return counted.counted("firstlight_cache_lookups_total", {{"result", "joined"}});
+        };
+        for (int tries = 0; tries < 1000 && joins() <= i; ++tries) {
+            std::this_thread::sleep_for(1ms);
+        }
+        std::this_thread::sleep_for(2ms); // from his answer to his wait; right without
+        const auto goes = i % 2;
+        interrupt(stop[goes], goes);
+        CHECK(readers[goes].get().error().code() == errc::interrupted);
+        CHECK(readers[1 - goes].wait_for(0s) == std::future_status::timeout);
+        registry.forgive();
+        registry.drop_connections(); // upon which the flight tries again
+        CHECK(readers[1 - goes].get().value() == content.substr(i * 1000, 10));
+    }
+}
+
+TEST_CASE_FIXTURE(layer_rig, "an interrupt that comes too late, or before the read, is harmless") {
+    const auto content = noise(2000, 23);
+    mount(estargz_builder().file("f", content).build());
+    std::stop_source stop;
+    CHECK(reading("f", 0, 10, 0, 5s, stop.get_token()).get().value() == content.substr(0, 10));
+    interrupt(stop);
+    CHECK(reading("f", 0, 2000).get().value() == content); // and what is here needs no wait:
+    CHECK(reading("f", 0, 10, 0, 5s, stop.get_token()).get().value() == content.substr(0, 10));
 }
 
 TEST_CASE("who reads on gets what follows ahead of time") {
@@ -524,4 +612,38 @@ TEST_CASE_FIXTURE(layer_rig, "a layer that has gone is not filled any more") {
     std::this_thread::sleep_for(100ms);
     CHECK(blob_requests() == asked);
     CHECK(asked < 20);
+}
+
+TEST_CASE_FIXTURE(layer_rig, "who waits for a prefetch has it, and does not wait for the rest") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(10'000, 37)).build());
+    const auto chunks = mounted->toc().chunks(file("f"));
+    registry.fail(stalled(), 3);
+    fill(mounted, chunks[3].blob_offset, true);
+    CHECK(prefetched(1h).get().value());
+    CHECK(reading("f", 0, 3000, 0, 0s).get().has_value()); // no patience: it is here
+    CHECK(prefetched(1h).get().value());
+    CHECK(prefetched(1h, {}, 2).get().value()); // of what is not prefetched at all
+}
+
+TEST_CASE_FIXTURE(layer_rig, "nobody waits for a prefetch longer than he wants") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 38)).build());
+    registry.fail_always(stalled());
+    fill(mounted, mounted->toc().payload_size(), false);
+    CHECK_FALSE(prefetched(20ms).get().value());
+    std::stop_source stop;
+    auto stopped = prefetched(1h, stop.get_token());
+    interrupt(stop);
+    CHECK_FALSE(stopped.get().value());
+    auto gone = prefetched(1h);
+    run(forget_layer(*filler, 1));
+    CHECK(gone.get().value());
+}
+
+TEST_CASE_FIXTURE(layer_rig, "nobody waits for a prefetch that fails") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 39)).build());
+    test::imposter_fault refuse;
+    refuse.status = 503;
+    registry.fail_always(refuse);
+    fill(mounted, mounted->toc().payload_size(), false);
+    CHECK(prefetched(1h).get().value());
 }

@@ -431,3 +431,63 @@ TEST_CASE_FIXTURE(rig, "after stop every call is refused") {
     CHECK(code(run(snapshots().stat("a"))) == errc::stopping);
     CHECK(code(run(snapshots().cleanup())) == errc::stopping);
 }
+
+// Waiting for a prefetch
+
+TEST_CASE_FIXTURE(
+  rig, "a container waits for what its lazy layers prefetch, and nobody else does") {
+    CHECK(code(prepare("k1", "", lazily("t1", "one"))) == errc::already_exists);
+    CHECK(code(prepare("k2", "t1", lazily("t2", "two"))) == errc::already_exists);
+    have("plain", "t2");
+    p->layers.failure = fault(errc::unavailable, "no such registry");
+    CHECK(prepare("k3", "plain", lazily("t3", "three")).has_value()); // a layer, eagerly
+    p->layers.awaited.clear();                                        // of "plain"
+    CHECK(prepare("k4", "plain", lazily("t4", "four")).has_value());
+    CHECK(p->layers.awaited.empty());
+
+    const std::vector<std::uint32_t> both{2, 1};
+    CHECK(prepare("container", "plain").has_value());
+    CHECK(run(snapshots().view("view", "t2", {})).has_value());
+    CHECK(p->layers.awaited == std::vector{both, both});
+    CHECK(run(snapshots().mounts("container")).has_value());
+    have("bottom");
+    CHECK(prepare("eager", "bottom").has_value());
+    CHECK(p->layers.awaited.size() == 2);
+}
+
+TEST_CASE_FIXTURE(rig, "while a container waits for a prefetch, other calls go on") {
+    CHECK(code(prepare("k1", "", lazily("t1", "one"))) == errc::already_exists);
+    p->layers.prefetching = true;
+    std::vector<std::future<snapshotter::mounts_result>> waiting;
+    for (int i = 0; i < 300; ++i) { // more than the calls that are accepted at once
+        waiting.push_back(p->start(snapshots().prepare("c" + std::to_string(i), "t1", {})));
+    }
+    std::size_t made = 0;
+    for (int tries = 0; tries < 5000 && made < 300; ++tries) {
+        std::this_thread::sleep_for(2ms);
+        on_shard([&] { made = p->layers.awaited.size(); });
+    }
+    CHECK(made == 300);
+    CHECK(exists("c299"));
+    CHECK(waiting[0].wait_for(0s) == std::future_status::timeout);
+    on_shard([&] {
+        p->layers.prefetching = false;
+        p->layers.released.notify_all();
+    });
+    for (auto& w : waiting) {
+        CHECK(w.get().has_value());
+    }
+}
+
+TEST_CASE_FIXTURE(rig, "a container that waits for a prefetch does not hold up the end") {
+    CHECK(code(prepare("k1", "", lazily("t1", "one"))) == errc::already_exists);
+    p->layers.prefetching = true;
+    auto waiting = p->start(snapshots().prepare("c", "t1", {}));
+    CHECK(soon([&] {
+        std::size_t waits = 0;
+        on_shard([&] { waits = p->layers.awaited.size(); });
+        return waits == 1;
+    }));
+    restart();
+    CHECK(waiting.get().has_value());
+}
