@@ -82,8 +82,7 @@ struct registry_config {
     std::chrono::milliseconds idle_timeout{60'000};
     /// Where a blob's requests were redirected to is remembered this long.
     std::chrono::milliseconds redirect_ttl{15 * 60'000};
-    /// A mirror that failed is asked last for this long.
-    std::chrono::milliseconds mirror_rest{10'000};
+    circuit_rules circuit;
 
     /// What the background lane may read in a second, bytes, of all hosts together;
     /// 0: no limit.
