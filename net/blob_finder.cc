@@ -58,7 +58,7 @@ bool client_error(unsigned status) noexcept {
 }
 
 connection_pool::limits pool_limits(const registry_config& config) {
-    return {config.connections, config.connect_timeout, config.idle_timeout};
+    return {config.connections, config.connect_timeout, config.idle_timeout, config.circuit};
 }
 
 } // namespace
@@ -89,10 +89,26 @@ public:
     const fault& why() const noexcept { return why_; }
     bool again() const noexcept { return again_; }
     std::chrono::milliseconds retry_after() const noexcept { return retry_after_; }
-    /// This, but worth a retry if an earlier endpoint's miss was.
-    void inherit(const miss& earlier) noexcept {
-        again_ = again_ || earlier.again_;
+    void give_up() noexcept { again_ = false; }
+    /// The server that is to blame is taken for dead; it may be asked again then.
+    const std::optional<url>& dead() const noexcept { return dead_; }
+    void blame(const url& server, steady::time_point until) {
+        dead_ = server;
+        until_ = until;
+    }
+    /// This, but worth a retry if an earlier endpoint's miss was: as soon as that of
+    /// either may be of use.
+    void inherit(const miss& earlier) {
         retry_after_ = std::max(retry_after_, earlier.retry_after_);
+        if (!earlier.again_) {
+            return;
+        }
+        const bool sooner = dead_ && (!earlier.dead_ || earlier.until_ < until_);
+        if (!again_ || sooner) {
+            dead_ = earlier.dead_;
+            until_ = earlier.until_;
+        }
+        again_ = true;
     }
 
 private:
@@ -102,12 +118,14 @@ private:
     fault why_;
     bool again_ = false;
     std::chrono::milliseconds retry_after_{0};
+    std::optional<url> dead_;
+    steady::time_point until_{};
 };
 
 blob_finder::blob_finder(shard& home, registry_hub& hub)
   : hub_(hub)
   , gate_(home, hub.link())
-  , connections_(home, pool_limits(hub.config()), hub.metrics(), &gate_)
+  , connections_(home, pool_limits(hub.config()), hub.metrics(), hub.circuits(), &gate_)
   , random_(static_cast<unsigned>(steady::now().time_since_epoch().count() + home.id()))
   , tasks_(home) {
 }
@@ -137,10 +155,9 @@ blob_finder::in_order(const std::vector<endpoint>& all, const blob_address& b) {
     }
     const auto now = steady::now();
     const auto promising = [&](const endpoint* at) {
-        const auto tired = resting_.find(at->base().origin());
         const auto to = at->blob_url(b);
         const auto known = to ? routes_.find(key_of(*to)) : routes_.end();
-        return (tired == resting_.end() || tired->second <= now) &&
+        return connections_.well(at->base()) &&
                (known == routes_.end() || known->second.absent_until <= now);
     };
     std::stable_partition(order.begin(), order.end(), promising);
@@ -150,8 +167,7 @@ blob_finder::in_order(const std::vector<endpoint>& all, const blob_address& b) {
 void blob_finder::note(const endpoint& at, const blob_address& b, const fault& why) {
     const auto to = at.blob_url(b);
     if (why.code() == errc::unavailable || why.code() == errc::timed_out) {
-        bound(resting_, most_registries);
-        resting_[at.base().origin()] = steady::now() + hub_.config().mirror_rest;
+        connections_.troubled(at.base());
     } else if (to) {
         routes_[key_of(*to)].absent_until = steady::now() + absence;
     }
@@ -168,12 +184,27 @@ task<result<located>> blob_finder::find(const wish& w, backoff& tries) {
         if (!missed.again() || !tries.more()) {
             co_return why;
         }
-        const auto pause = tries.next(missed.retry_after());
-        auto waited = co_await wait(pause, std::move(why), w.priority.get(), w.until);
+        auto waited = co_await pause(missed, std::move(why), w.priority.get(), tries, w.until);
         if (!waited) {
             co_return waited.error();
         }
     }
+}
+
+task<result<void>>
+blob_finder::pause(const miss& m, fault why, lane l, backoff& tries, deadline d) {
+    const auto usual = tries.next(m.retry_after());
+    if (!m.dead()) {
+        co_return co_await wait(usual, std::move(why), l, d);
+    }
+    if (!co_await connections_.outlast(*m.dead(), l, d)) {
+        co_return why;
+    }
+    if (stop_.stop_requested()) {
+        co_return fault(errc::stopping, why.context());
+    }
+    metrics().retried(l);
+    co_return result<void>();
 }
 
 task<result<void>>
@@ -193,6 +224,9 @@ task<blob_finder::outcome> blob_finder::ask_all(const wish& w) {
     }
     miss worst;
     const auto order = in_order(**all, w.blob);
+    for (std::size_t i = 1; i < order.size(); ++i) {
+        try_out(*order[i], w);
+    }
     for (const auto* at : order) {
         // Nobody but the last may use up all the time.
         const auto d = at == order.back() ? w.until : w.until.within(w.until.left() / 2);
@@ -224,7 +258,8 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
     const bool own_patience = at.timeout().count() > 0;
     const auto silence = own_patience ? at.timeout() : config().request_timeout;
     const patience p(silence, d);
-    co_await recall(scope, key, d);
+    const auto l = w.priority.get();
+    co_await recall(scope, key, l, d);
 
     auto to = redirect_for(key).value_or(*start);
     bool remembered = redirect_for(key).has_value(); // `to` is where we were sent before
@@ -234,12 +269,14 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
         const bool ours = to.origin() == start->origin();
         const auto proof = ours ? proof_for(scope) : std::string();
         auto request = request_for(to, ours ? &at : nullptr, proof, w.query);
+        flow_claim share(w.blob.registry() + "/" + w.blob.repository(), w.query.length());
         auto got = co_await send(
-          connections_, metrics(), to, trust().of(to), std::move(request), w.priority, p);
+          connections_, metrics(), to, trust().of(to), std::move(request), w.priority, p,
+          std::move(share));
         if (!got) {
             const bool elsewhere = remembered && got.error().code() == errc::unavailable;
             if (!elsewhere) {
-                co_return miss(got.error().in(to.without_query()));
+                co_return missed_at(to, got.error(), w.priority.get());
             }
             forget(key, to);
             to = *start;
@@ -263,9 +300,13 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
             proved = true;
             auto challenge = status == 401 ? challenge_in(got->head) : std::nullopt;
             co_await discard(std::move(*got), p);
-            auto proven = co_await prove(scope, std::move(challenge), proof, d);
+            auto proven = co_await prove(scope, std::move(challenge), proof, l, d);
             if (!proven) {
-                co_return miss(proven.error().in(to.without_query()));
+                miss m(proven.error().in(to.without_query()));
+                if (w.priority.get() != lane::demand) {
+                    m.give_up(); // the hub has tried more than once
+                }
+                co_return m;
             }
             to = *start;
             redirected = false;
@@ -295,6 +336,40 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
     co_return miss(fault(errc::corrupt, "too many redirects").in(start->without_query()));
 }
 
+blob_finder::miss blob_finder::missed_at(const url& to, const fault& why, lane l) const {
+    miss m(why.in(to.without_query()));
+    if (const auto until = connections_.open_until(to, l)) {
+        m.blame(to, *until);
+    }
+    return m;
+}
+
+// An endpoint that is asked last, or not at all, would stay so for ever.
+void blob_finder::try_out(const endpoint& at, const wish& w) {
+    const auto due = connections_.open_until(at.base(), lane::background);
+    const auto to = at.blob_url(w.blob);
+    if (!due || *due > steady::now() || !to) {
+        return;
+    }
+    const auth_scope scope(at.base(), at.credential_host(), w.blob.repository());
+    auto work = [this, at, to = *to, proof = proof_for(scope)](std::stop_token) {
+        return probe(at, to, proof);
+    };
+    tasks_.spawn("try " + at.base().origin(), lane::background, std::move(work));
+}
+
+// Whatever it answers, it is alive.
+task<void> blob_finder::probe(endpoint at, url to, std::string proof) {
+    const auto silence = config().request_timeout;
+    const patience p(silence, deadline::after(2 * silence));
+    auto request = request_for(to, &at, std::move(proof), range_query::size());
+    auto got = co_await send(
+      connections_, metrics(), to, trust().of(to), std::move(request), lane::background, p);
+    if (got) {
+        co_await discard(std::move(*got), p);
+    }
+}
+
 http_request blob_finder::request_for(
   const url& to, const endpoint* ours, std::string proof, const range_query& q) const {
     http_request request(to.target());
@@ -312,13 +387,13 @@ http_request blob_finder::request_for(
 }
 
 // Asks the hub once per blob, and again when our token grows old.
-task<void> blob_finder::recall(auth_scope scope, std::string key, deadline d) {
+task<void> blob_finder::recall(auth_scope scope, std::string key, lane l, deadline d) {
     const auto proof = proofs_.find(scope.key());
     const bool old = proof != proofs_.end() && !proof->second.current();
     if (routes_.contains(key) && !old) {
         co_return;
     }
-    auto ask = [&hub = hub_, scope, key, d] { return hub.recall(scope, key, d); };
+    auto ask = [&hub = hub_, scope, key, l, d] { return hub.recall(scope, key, l, d); };
     auto known = co_await call_on(hub_.home(), lane::demand, std::move(ask));
     if (!known) {
         co_return; // then the request finds out by itself
@@ -336,9 +411,10 @@ task<void> blob_finder::recall(auth_scope scope, std::string key, deadline d) {
 }
 
 task<result<void>> blob_finder::prove(
-  auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, deadline d) {
-    auto ask = [&hub = hub_, scope, challenge, refused, d] {
-        return hub.authorize(scope, challenge, refused, d);
+  auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, lane l,
+  deadline d) {
+    auto ask = [&hub = hub_, scope, challenge, refused, l, d] {
+        return hub.authorize(scope, challenge, refused, l, d);
     };
     auto proof = co_await call_on(hub_.home(), lane::demand, std::move(ask));
     if (!proof) {
@@ -404,7 +480,7 @@ task<result<url>> blob_finder::first_stop(blob_address blob, deadline d) {
     }
     const auth_scope scope(at->base(), at->credential_host(), blob.repository());
     const auto key = key_of(*start);
-    co_await recall(scope, key, d);
+    co_await recall(scope, key, lane::prefetch, d);
     co_return redirect_for(key).value_or(*start);
 }
 

@@ -55,6 +55,12 @@ public:
 /// Gets a wish answered by somebody: chooses among mirrors and registry, proves
 /// who we are, follows redirects, and repeats what may be repeated.
 ///
+/// A server that is taken for dead (circuit_breaker, in the connection pool) is asked last
+/// where there is another to ask. It is then probed on the side, at nobody's expense. Where
+/// there is none, demand waits within its deadline until the server may be asked again, and
+/// each probe that fails meanwhile counts as a retry; the lower lanes fail at once, and
+/// leave their place to what is for other servers.
+///
 /// One per shard, part of its registry_client. What it has learned of blobs
 /// (`routes_`) and tokens (`proofs_`) are copies of what the hub knows; both are
 /// looked up anew after each suspension.
@@ -102,9 +108,15 @@ private:
     std::vector<const endpoint*> in_order(const std::vector<endpoint>& all, const blob_address& b);
     void note(const endpoint& at, const blob_address& b, const fault& why);
 
-    task<void> recall(auth_scope scope, std::string key, deadline d);
+    miss missed_at(const url& to, const fault& why, lane l) const;
+    task<result<void>> pause(const miss& m, fault why, lane l, backoff& tries, deadline d);
+    void try_out(const endpoint& at, const wish& w);
+    task<void> probe(endpoint at, url to, std::string proof);
+
+    task<void> recall(auth_scope scope, std::string key, lane l, deadline d);
     task<result<void>> prove(
-      auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, deadline d);
+      auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, lane l,
+      deadline d);
     std::string proof_for(const auth_scope& scope) const;
     std::optional<url> redirect_for(const std::string& key);
     void remember(const std::string& key, const url& to);
@@ -120,7 +132,6 @@ private:
     std::unordered_map<std::string, endpoints> endpoints_; // by registry
     std::unordered_map<std::string, route> routes_;        // by the blob's URL there
     std::unordered_map<std::string, authorization> proofs_;
-    std::unordered_map<std::string, std::chrono::steady_clock::time_point> resting_;
     std::unordered_set<std::string> no_suffix_;
     background_tasks tasks_;
 };

@@ -5,6 +5,9 @@
 #include "actors/event.h"
 #include "actors/result.h"
 #include "actors/shard.h"
+#include "net/circuit_board.h"
+#include "net/circuit_breaker.h"
+#include "net/flow_turns.h"
 #include "net/host_resolver.h"
 #include "net/http_stream.h"
 #include "net/link_gate.h"
@@ -15,6 +18,8 @@
 #include <chrono>
 #include <list>
 #include <memory>
+#include <optional>
+#include <random>
 #include <stop_token>
 #include <string>
 #include <unordered_map>
@@ -22,42 +27,64 @@
 
 namespace firstlight {
 
-/// Kept-alive connections, per server, lent to one request at a time.
+/// Kept-alive connections, per server, lent to one request at a time; and whether a
+/// server is worth asking.
 ///
 /// One per shard, an actor on it. A lane and those below it together hold at
 /// most `connections[lane]` of a server's connections, so that some are never
 /// lent downwards; who waits is served in lane order, and moves up when its
-/// request is promoted. Across suspensions: a slot is in exactly one of its
-/// server's `waiting` and `leased`, from take() until its lease ends.
+/// request is promoted. Within a lane, flows take turns (flow_turns). Across suspensions:
+/// a slot is in at most one of its server's `waiting` and `leased`, from take() until its
+/// lease ends, and in neither once it has been turned away.
+///
+/// Each server has a circuit_breaker. When it opens, who waits for a connection is turned
+/// away, connections that are coming up are given up, and idle ones closed; and so in the
+/// pools of other shards, through the circuit_board.
 class connection_pool {
 public:
     struct limits {
         per_lane<unsigned> connections;
         std::chrono::milliseconds connect_timeout;
         std::chrono::milliseconds idle_timeout;
+        circuit_rules circuit{};
     };
     class lease;
     /// Whether an idle connection will do.
     enum class freshness { any, fresh };
 
     /// `gate` (none: no limits) says what may be under way to lower lanes.
-    connection_pool(shard& home, limits l, net_metrics& metrics, link_gate* gate = nullptr);
+    connection_pool(
+      shard& home, limits l, net_metrics& metrics, std::shared_ptr<circuit_board> board,
+      link_gate* gate = nullptr);
     ~connection_pool();
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;
 
     /// A connection to the server of `to`: an idle one, or a new one. timed_out
     /// when `d` passes in the queue, unavailable when connecting fails (within
-    /// connect_timeout), stopping.
-    task<result<lease>>
-    take(url to, shared_tls_context trust, request_lane l, deadline d, freshness f);
+    /// connect_timeout), and at once while the server's circuit is open; stopping.
+    task<result<lease>> take(
+      url to, shared_tls_context trust, request_lane l, deadline d, freshness f, flow_claim c = {});
+
+    /// The server's circuit is open: since when, or nothing. Until when a request of lane
+    /// `l` is refused; in the past if it may probe.
+    std::optional<std::chrono::steady_clock::time_point> open_until(const url& to, lane l) const;
+    /// Waits until a request of lane `l` may reach the server: its circuit closes or wants
+    /// a probe; or another's probe has failed. False, and at once where possible, if that
+    /// will not be before `d`, or too many wait already; and always for the lower lanes,
+    /// whose callers have something else to do meanwhile.
+    task<bool> outlast(url to, lane l, deadline d);
+    /// The server answered, but is of no use at present.
+    void troubled(const url& to);
+    /// To be preferred to a server that is not.
+    bool well(const url& to) const;
 
     /// Connects ahead until the server has `connections` in use or idle, or the
     /// demand limit is reached. Returns when that is done or has failed.
     task<void> warm(url to, shared_tls_context trust, unsigned connections, deadline d);
 
     /// Aborts what is under way and refuses the rest.
-    void abort() noexcept;
+    void abort();
     /// After abort(), and once no lease is left: waits for the pool's own tasks.
     task<void> stop();
 
@@ -73,14 +100,26 @@ private:
     };
     using stream_result = result<std::unique_ptr<http_stream>>;
 
-    server& server_of(const url& to);
-    std::unique_ptr<slot> enter(const url& to, request_lane l);
+    server& server_of(const std::string& origin);
+    void make_room();
+    std::unique_ptr<slot>
+    enter(server& at, request_lane l, const flow_claim& c, circuit_breaker::pass as);
     void leave(slot& s) noexcept;
     bool may_lend(const server& s, lane l) const noexcept;
+    void lend(server& s, std::list<slot*>::iterator to);
     void dispatch(server& s);
     task<bool> granted(slot& s, deadline d);
     std::unique_ptr<http_stream> pick_idle(server& s, lane l);
-    task<stream_result> connect(url to, shared_tls_context trust, deadline d);
+    task<stream_result>
+    connect(server& at, url to, shared_tls_context trust, deadline d, circuit_breaker::pass as);
+
+    task<bool> outlast(server& at, lane l, deadline d);
+    void report(server& at, circuit_breaker::report r);
+    void apply(server& at, circuit_breaker::change c);
+    void turn_away(server& at);
+    void told(const circuit_board::notice& n);
+    void tell(const server& at, bool dead);
+    double jitter();
     task<void> connect_ahead(url to, shared_tls_context trust, deadline d);
     task<void> reap(std::stop_token stop);
     void start_reaper();
@@ -88,7 +127,10 @@ private:
     shard& home_;
     const limits limits_;
     net_metrics& metrics_;
+    const std::shared_ptr<circuit_board> board_;
+    const circuit_board::member_ptr membership_;
     link_gate* const gate_;
+    std::minstd_rand random_;
     host_resolver resolver_;
     std::unordered_map<std::string, std::unique_ptr<server>> servers_;
     bool reaping_ = false;
@@ -113,7 +155,11 @@ public:
     /// Sizes the receive window for the lane that the request is in now.
     void fit_window();
     /// A request has been answered after `d`.
-    void answered_after(std::chrono::steady_clock::duration d) noexcept;
+    void answered_after(std::chrono::steady_clock::duration d);
+    /// One has not, but ended with `f` after `took`, and might have taken `allowed`.
+    void failed(
+      const fault& f, std::chrono::steady_clock::duration took,
+      std::chrono::steady_clock::duration allowed);
     /// The least that this server took for an answer in the last minute or so: what the
     /// way there and back takes when nothing queues up.
     std::chrono::steady_clock::duration round_trip() const noexcept;

@@ -24,7 +24,8 @@ host_resolver::host_resolver(shard& home)
   , lookups_(home) {
 }
 
-task<result<host_resolver::addresses>> host_resolver::resolve(std::string name, deadline d) {
+task<result<host_resolver::addresses>>
+host_resolver::resolve(std::string name, deadline d, std::stop_token stop) {
     boost::system::error_code not_an_address;
     const auto literal = asio::ip::make_address(name, not_an_address);
     if (!not_an_address) {
@@ -46,7 +47,8 @@ task<result<host_resolver::addresses>> host_resolver::resolve(std::string name, 
         lookups_.spawn("resolve " + name, lane::demand, std::move(work));
     }
     auto joined = joined_slot; // keeps it alive past its erasure
-    while (!joined->outcome && !aborted_) {
+    std::stop_callback give_up(stop, [&joined] { joined->landed.notify_all(); });
+    while (!joined->outcome && !aborted_ && !stop.stop_requested()) {
         if (d.expired()) {
             co_return fault(errc::timed_out, "resolving " + name);
         }

@@ -10,6 +10,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,8 +30,9 @@ public:
     host_resolver(const host_resolver&) = delete;
     host_resolver& operator=(const host_resolver&) = delete;
 
-    /// `name` may be an address itself. unavailable if it does not resolve.
-    task<result<addresses>> resolve(std::string name, deadline d);
+    /// `name` may be an address itself. unavailable if it does not resolve, stopping if
+    /// `stop` is requested (on this shard) before it has.
+    task<result<addresses>> resolve(std::string name, deadline d, std::stop_token stop = {});
     /// Fails every wait with errc::stopping.
     void abort() noexcept;
     /// After abort(): waits for lookups under way, since the C library's cannot be

@@ -24,26 +24,27 @@ fault judged(const fault& f, const patience& p) {
 
 task<result<answered>> send(
   connection_pool& pool, net_metrics& metrics, url to, shared_tls_context trust,
-  http_request request, request_lane l, patience p) {
+  http_request request, request_lane l, patience p, flow_claim c) {
     request.add("Host", to.authority());
     request.add("Accept-Encoding", "identity");
     auto wanted = connection_pool::freshness::any;
     while (true) {
-        auto held = co_await pool.take(to, trust, l, p.all(), wanted);
+        auto held = co_await pool.take(to, trust, l, p.all(), wanted, c);
         if (!held) {
             metrics.request(l.get(), 0);
             co_return judged(held.error(), p);
         }
         const auto sent = std::chrono::steady_clock::now();
         auto head = co_await held->stream().exchange(request, p.next());
+        const auto took = std::chrono::steady_clock::now() - sent;
         if (head) {
-            const auto took = std::chrono::steady_clock::now() - sent;
             held->answered_after(took);
             metrics.round_trip().record(took);
             metrics.request(l.get(), head->status());
             co_return answered(std::move(*held), std::move(*head));
         }
         if (!closed_while_idle(*held, head.error())) {
+            held->failed(head.error(), took, p.silence());
             metrics.request(l.get(), 0);
             co_return judged(head.error(), p);
         }

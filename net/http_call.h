@@ -30,6 +30,7 @@ public:
     /// For the next operation.
     deadline next() const noexcept { return all_.within(silence_); }
     const deadline& all() const noexcept { return all_; }
+    std::chrono::milliseconds silence() const noexcept { return silence_; }
 
 private:
     std::chrono::milliseconds silence_;
@@ -38,13 +39,14 @@ private:
 
 /// Sends `request` to the server of `to` and reads the response's head. Adds the
 /// Host and Accept-Encoding fields. A pooled connection that the
-/// server turns out to have closed is replaced at once, which is no failure.
+/// server turns out to have closed is replaced at once, which is no failure. Tells the
+/// pool whether the server is alive.
 ///
 /// The faults of http_stream and connection_pool; timed_out only once all of
 /// `p` is over, a mere silence is unavailable.
 task<result<answered>> send(
   connection_pool& pool, net_metrics& metrics, url to, shared_tls_context trust,
-  http_request request, request_lane l, patience p);
+  http_request request, request_lane l, patience p, flow_claim c = {});
 
 /// Reads up to `most` bytes of body. corrupt if there are more.
 task<result<std::string>> read_text(answered& from, std::size_t most, patience p);

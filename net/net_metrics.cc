@@ -13,9 +13,15 @@ net_metrics::net_metrics(metrics& all)
   : connections_(&all.add_counter(
       "firstlight_registry_connections_total", "Connections opened to registries."))
   , tokens_(&all.add_counter("firstlight_registry_tokens_total", "Bearer tokens fetched."))
+  , outages_(&all.add_counter(
+      "firstlight_registry_outages_total", "Servers taken for dead, once for each outage."))
+  , open_circuits_(std::make_shared<std::atomic<unsigned>>(0))
   , round_trip_(&all.add_histogram(
       "firstlight_registry_round_trip_seconds",
       "From a request sent to its response header read.")) {
+    all.add_gauge(
+      "firstlight_registry_open_circuits", "Servers that are taken for dead, and not asked.",
+      [open = open_circuits_] { return open->load(std::memory_order_relaxed); });
     for (const auto l : lanes) {
         const std::string name(to_string(l));
         for (std::size_t c = 0; c < classes; ++c) {

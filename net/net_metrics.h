@@ -4,7 +4,9 @@
 #include "actors/metrics.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
+#include <memory>
 
 namespace firstlight {
 
@@ -16,6 +18,8 @@ namespace firstlight {
 /// - firstlight_registry_connections_total: connections opened
 /// - firstlight_registry_tokens_total: bearer tokens fetched
 /// - firstlight_registry_round_trip_seconds: request sent to response header read
+/// - firstlight_registry_outages_total: servers taken for dead, once for each outage
+/// - firstlight_registry_open_circuits: servers taken for dead now
 ///
 /// Any thread, as counters are.
 class net_metrics {
@@ -28,6 +32,15 @@ public:
     void retried(lane l) noexcept { retries_[index_of(l)]->add(1); }
     void connected() noexcept { connections_->add(1); }
     void token() noexcept { tokens_->add(1); }
+    void circuit_opened() noexcept {
+        outages_->add(1);
+        open_circuits_->fetch_add(1, std::memory_order_relaxed);
+    }
+    void circuit_closed() noexcept { open_circuits_->fetch_sub(1, std::memory_order_relaxed); }
+    /// Now.
+    unsigned open_circuits() const noexcept {
+        return open_circuits_->load(std::memory_order_relaxed);
+    }
     histogram& round_trip() noexcept { return *round_trip_; }
 
 private:
@@ -37,6 +50,8 @@ private:
     per_lane<counter*> retries_{};
     counter* connections_;
     counter* tokens_;
+    counter* outages_;
+    std::shared_ptr<std::atomic<unsigned>> open_circuits_; // the gauge's as well
     histogram* round_trip_;
 };
 

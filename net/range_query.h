@@ -32,6 +32,8 @@ public:
 
     /// The Range header's value.
     std::string header() const;
+    /// The bytes asked for.
+    std::uint64_t length() const noexcept { return wanted_.size(); }
     /// For faults and logs.
     std::string to_string() const;
 

@@ -43,6 +43,21 @@ struct registry_host {
     registry_endpoint origin;
 };
 
+/// When a server is taken for dead, and how often it is tried then. See circuit_breaker.
+struct circuit_rules {
+    /// Attempts in a row that came to nothing, each within `window` of the one before.
+    unsigned failures = 3;
+    std::chrono::milliseconds window{60'000};
+    /// Until the first probe; doubled with each that fails; a random part of up to a
+    /// quarter is left out.
+    std::chrono::milliseconds first_rest{1000};
+    std::chrono::milliseconds longest_rest{60'000};
+    /// The longest that demand has to wait for a probe.
+    std::chrono::milliseconds demand_rest{8000};
+    /// A mirror that failed is asked last for this long.
+    std::chrono::milliseconds asked_last{10'000};
+};
+
 struct registry_config {
     /// By the host of image references ("docker.io", "localhost:5000").
     std::map<std::string, registry_host> hosts;
@@ -67,8 +82,7 @@ struct registry_config {
     std::chrono::milliseconds idle_timeout{60'000};
     /// Where a blob's requests were redirected to is remembered this long.
     std::chrono::milliseconds redirect_ttl{15 * 60'000};
-    /// A mirror that failed is asked last for this long.
-    std::chrono::milliseconds mirror_rest{10'000};
+    circuit_rules circuit;
 
     /// What the background lane may read in a second, bytes, of all hosts together;
     /// 0: no limit.

@@ -98,14 +98,16 @@ fault refusal_of(unsigned status) {
 }
 
 connection_pool::limits pool_limits(const registry_config& config) {
-    return {config.connections, config.connect_timeout, config.idle_timeout};
+    return {config.connections, config.connect_timeout, config.idle_timeout, config.circuit};
 }
 
 } // namespace
 
 struct registry_hub::flight {
     std::optional<result<authorization>> outcome; // set when it has landed
-    event landed;
+    event landed;                                 // or begun to wait
+    bool wanted = false;                          // by demand
+    bool waiting = false;                         // for a token server that is taken for dead
 };
 
 struct registry_hub::entry {
@@ -125,7 +127,8 @@ registry_hub::registry_hub(
   , credentials_(credentials)
   , metrics_(metrics)
   , link_(std::make_shared<link_keeper>(home, config_.background_bytes_per_second))
-  , connections_(home, pool_limits(config_), metrics)
+  , circuits_(std::make_shared<circuit_board>(home, metrics))
+  , connections_(home, pool_limits(config_), metrics, circuits_)
   , flights_(home) {
 }
 
@@ -139,7 +142,8 @@ registry_hub::entry& registry_hub::entry_of(const auth_scope& scope) {
     return *found;
 }
 
-task<result<blob_route>> registry_hub::recall(auth_scope scope, std::string blob, deadline d) {
+task<result<blob_route>>
+registry_hub::recall(auth_scope scope, std::string blob, lane l, deadline d) {
     blob_route route;
     const auto known = redirects_.find(blob);
     if (known != redirects_.end() && steady::now() < known->second.until) {
@@ -157,7 +161,7 @@ task<result<blob_route>> registry_hub::recall(auth_scope scope, std::string blob
         }
         co_return route;
     }
-    auto proof = co_await join(scope, d);
+    auto proof = co_await join(scope, l, d);
     if (proof) {
         route.proof = *proof;
     } // otherwise the request itself finds out, and reports it
@@ -165,7 +169,8 @@ task<result<blob_route>> registry_hub::recall(auth_scope scope, std::string blob
 }
 
 task<result<authorization>> registry_hub::authorize(
-  auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, deadline d) {
+  auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, lane l,
+  deadline d) {
     if (!challenge && !challenges_.contains(scope.base().origin())) {
         co_return fault(errc::unauthorized, "refused without asking for credentials");
     }
@@ -184,7 +189,7 @@ task<result<authorization>> registry_hub::authorize(
     if (e.holds()) {
         co_return e.proof; // somebody else has been here meanwhile
     }
-    co_return co_await join(std::move(scope), d);
+    co_return co_await join(std::move(scope), l, d);
 }
 
 void registry_hub::renew(const auth_scope& scope, entry& e) {
@@ -197,7 +202,7 @@ void registry_hub::renew(const auth_scope& scope, entry& e) {
     flights_.spawn("token for " + scope.key(), lane::demand, std::move(work));
 }
 
-task<result<authorization>> registry_hub::join(auth_scope scope, deadline d) {
+task<result<authorization>> registry_hub::join(auth_scope scope, lane l, deadline d) {
     if (stopping_) {
         co_return fault(errc::stopping, "registry hub");
     }
@@ -206,7 +211,12 @@ task<result<authorization>> registry_hub::join(auth_scope scope, deadline d) {
         renew(scope, e);
     }
     const auto joined = e.flying; // `e` may be gone after a suspension
+    joined->wanted = joined->wanted || l == lane::demand;
     while (!joined->outcome && !stopping_) {
+        if (joined->waiting && l != lane::demand) {
+            co_return fault(
+              errc::unavailable, "the token server for " + scope.key() + " does not answer");
+        }
         if (d.expired()) {
             co_return fault(errc::timed_out, "waiting for a token for " + scope.key());
         }
@@ -219,10 +229,9 @@ task<result<authorization>> registry_hub::join(auth_scope scope, deadline d) {
     co_return *joined->outcome;
 }
 
-task<void>
-registry_hub::fly(auth_scope scope, auth_challenge challenge, std::shared_ptr<flight> mine) {
+task<void> registry_hub::fly(auth_scope scope, auth_challenge challenge, flight_ptr mine) {
     try {
-        mine->outcome = co_await prove(scope, std::move(challenge));
+        mine->outcome = co_await prove(scope, std::move(challenge), mine);
     } catch (const std::exception& e) {
         mine->outcome = fault(errc::unknown, e.what()); // or its waiters wait for ever
     }
@@ -234,13 +243,15 @@ registry_hub::fly(auth_scope scope, auth_challenge challenge, std::shared_ptr<fl
     mine->landed.notify_all();
 }
 
-task<result<authorization>> registry_hub::prove(auth_scope scope, auth_challenge challenge) {
+task<result<authorization>>
+registry_hub::prove(auth_scope scope, auth_challenge challenge, flight_ptr mine) {
     auto who = co_await credentials_.find(scope.credential_host());
     if (!who) {
         co_return who.error().in("credentials for " + scope.credential_host());
     }
     if (challenge.scheme == auth_challenge::kind::bearer) {
-        co_return co_await fetch_token(std::move(scope), std::move(challenge), std::move(*who));
+        co_return co_await fetch_token(
+          std::move(scope), std::move(challenge), std::move(*who), std::move(mine));
     }
     if (!*who || (*who)->is_identity_token()) {
         co_return fault(
@@ -252,7 +263,7 @@ task<result<authorization>> registry_hub::prove(auth_scope scope, auth_challenge
 }
 
 task<result<authorization>> registry_hub::fetch_token(
-  auth_scope scope, auth_challenge challenge, std::optional<credentials> who) {
+  auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine) {
     const auto realm = scope.base().resolve(challenge.realm);
     if (challenge.realm.empty() || !realm) {
         co_return fault(errc::unauthorized, "challenge with an unusable realm");
@@ -268,7 +279,7 @@ task<result<authorization>> registry_hub::fetch_token(
     auto requests = token_requests(*realm, challenge, wanted, who);
     fault last;
     for (auto& request : requests) {
-        auto answer = co_await ask_for_token(*realm, std::move(request), d);
+        auto answer = co_await ask_for_token(*realm, std::move(request), d, mine);
         if (answer) {
             metrics_.token();
             const auto lifetime = answer->lifetime;
@@ -291,13 +302,29 @@ task<result<authorization>> registry_hub::fetch_token(
       .in(realm->without_query());
 }
 
+// Waits, if somebody's read does, until a token server that is taken for dead may be asked.
+task<bool> registry_hub::outlast(url realm, deadline d, flight_ptr mine) {
+    if (!mine->wanted) {
+        co_return false;
+    }
+    mine->waiting = true;
+    mine->landed.notify_all(); // the other lanes do not wait
+    const bool may_ask = co_await connections_.outlast(realm, lane::demand, d);
+    mine->waiting = false;
+    co_return may_ask;
+}
+
 task<result<token_answer>>
-registry_hub::ask_for_token(url realm, http_request request, deadline d) {
+registry_hub::ask_for_token(url realm, http_request request, deadline d, flight_ptr mine) {
     const patience p(config_.request_timeout, d);
     request.add("User-Agent", config_.user_agent);
     fault last;
     for (unsigned attempt = 0; attempt < token_attempts; ++attempt) {
-        if (attempt > 0) {
+        if (attempt > 0 && connections_.open_until(realm, lane::demand)) {
+            if (!co_await outlast(realm, d, mine)) {
+                break;
+            }
+        } else if (attempt > 0) {
             (void)co_await sleep_for(config_.min_wait * (1 << attempt), flights_.token());
         }
         auto got =

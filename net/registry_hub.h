@@ -6,6 +6,7 @@
 #include "actors/shard.h"
 #include "net/auth_challenge.h"
 #include "net/auth_documents.h"
+#include "net/circuit_board.h"
 #include "net/connection_pool.h"
 #include "net/credential_source.h"
 #include "net/endpoint.h"
@@ -92,17 +93,20 @@ public:
     const trust_store& trust() const noexcept { return trust_; }
     net_metrics& metrics() noexcept { return metrics_; }
     const std::shared_ptr<link_keeper>& link() const noexcept { return link_; }
+    const std::shared_ptr<circuit_board>& circuits() const noexcept { return circuits_; }
 
     /// What is known about `blob` (its URL at the endpoint, as text). Where the
-    /// endpoint is known to want a token, with one.
-    task<result<blob_route>> recall(auth_scope scope, std::string blob, deadline d);
+    /// endpoint is known to want a token, with one. `l` as below.
+    task<result<blob_route>> recall(auth_scope scope, std::string blob, lane l, deadline d);
 
     /// Proof for `scope` after a 401 with `challenge`, or after a 403 (nothing)
     /// to a request that carried `refused`: another than that. unauthorized when
     /// there are no credentials, or they were refused; unavailable, timed_out,
-    /// stopping.
+    /// stopping. Only demand waits for a token server that is taken for dead, and only it
+    /// makes the fetch of a token do so: for the other lanes that is unavailable.
     task<result<authorization>> authorize(
-      auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, deadline d);
+      auth_scope scope, std::optional<auth_challenge> challenge, std::string refused, lane l,
+      deadline d);
 
     void remember_redirect(std::string blob, url to);
     /// Forgets it unless it has been replaced meanwhile.
@@ -115,19 +119,22 @@ public:
 private:
     struct entry;
     struct flight;
+    using flight_ptr = std::shared_ptr<flight>;
     struct redirect {
         url to;
         authorization::time_point until;
     };
 
     entry& entry_of(const auth_scope& scope);
-    task<result<authorization>> join(auth_scope scope, deadline d);
+    task<result<authorization>> join(auth_scope scope, lane l, deadline d);
     void renew(const auth_scope& scope, entry& e);
-    task<void> fly(auth_scope scope, auth_challenge challenge, std::shared_ptr<flight> mine);
-    task<result<authorization>> prove(auth_scope scope, auth_challenge challenge);
-    task<result<authorization>>
-    fetch_token(auth_scope scope, auth_challenge challenge, std::optional<credentials> who);
-    task<result<token_answer>> ask_for_token(url realm, http_request request, deadline d);
+    task<void> fly(auth_scope scope, auth_challenge challenge, flight_ptr mine);
+    task<result<authorization>> prove(auth_scope scope, auth_challenge challenge, flight_ptr mine);
+    task<result<authorization>> fetch_token(
+      auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine);
+    task<result<token_answer>>
+    ask_for_token(url realm, http_request request, deadline d, flight_ptr mine);
+    task<bool> outlast(url realm, deadline d, flight_ptr mine);
 
     shard& home_;
     const registry_config config_;
@@ -135,6 +142,7 @@ private:
     credential_source& credentials_;
     net_metrics& metrics_;
     const std::shared_ptr<link_keeper> link_;
+    const std::shared_ptr<circuit_board> circuits_;
     connection_pool connections_;
     std::unordered_map<std::string, auth_challenge> challenges_; // by endpoint origin
     std::unordered_map<std::string, std::unique_ptr<entry>> entries_;

@@ -132,6 +132,7 @@ struct layer_rig {
         registry_config quick;
         quick.max_retries = 1;
         quick.min_wait = 1ms;
+        quick.circuit.first_rest = quick.circuit.longest_rest = 5ms;
         hub.emplace(shards.at(0), quick, nobody, net_counted);
         chunk_cache_options o;
         o.directory = disk.path();

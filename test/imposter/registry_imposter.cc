@@ -77,6 +77,22 @@ SSL_CTX* make_context(const imposter_options& o) {
     return context;
 }
 
+// Bound to loopback. The port stays ours while any such socket is open, and only one
+// that listens is connected to.
+int bound_socket(std::uint16_t port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons(port);
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) {
+        throw std::runtime_error("imposter: cannot bind on loopback");
+    }
+    return fd;
+}
+
 // One accepted connection.
 class wire {
 public:
@@ -208,6 +224,8 @@ public:
     explicit impl(imposter_options o);
     ~impl() { vanish(); }
 
+    void listen();
+    void refuse();
     void vanish();
     void drop_connections();
 
@@ -251,10 +269,12 @@ private:
     void reap(bool all);
 
     SSL_CTX* context_ = nullptr;
+    int holder_ = -1; // keeps the port while nothing listens
     int listener_ = -1;
     std::thread acceptor_;
     std::list<std::unique_ptr<session>> sessions_;
     std::condition_variable ending_;
+    bool refusing_ = false;
     bool gone_ = false;
     unsigned epoch_ = 0; // grows when connections are dropped: ends stalls
 };
@@ -265,18 +285,20 @@ registry_imposter::impl::impl(imposter_options o)
     if (!options.certificate.empty()) {
         context_ = make_context(options);
     }
-    listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    holder_ = bound_socket(0);
     sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof at;
-    auto* address = reinterpret_cast<sockaddr*>(&at);
-    if (
-      ::bind(listener_, address, size) != 0 || ::listen(listener_, 128) != 0 ||
-      ::getsockname(listener_, address, &size) != 0) {
+    ::getsockname(holder_, reinterpret_cast<sockaddr*>(&at), &size);
+    port = ntohs(at.sin_port);
+    listen();
+}
+
+void registry_imposter::impl::listen() {
+    listener_ = bound_socket(port);
+    if (::listen(listener_, 128) != 0) {
         throw std::runtime_error("imposter: cannot listen on loopback");
     }
-    port = ntohs(at.sin_port);
+    refusing_ = false;
     acceptor_ = std::thread([this] { accept_all(); });
 }
 
@@ -284,7 +306,7 @@ void registry_imposter::impl::accept_all() {
     while (true) {
         const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
         const std::lock_guard hold(mutex);
-        if (gone_) {
+        if (gone_ || refusing_) {
             if (fd >= 0) {
                 ::close(fd);
             }
@@ -596,6 +618,20 @@ void registry_imposter::impl::drop_connections() {
     }
 }
 
+void registry_imposter::impl::refuse() {
+    {
+        const std::lock_guard hold(mutex);
+        if (refusing_) {
+            return;
+        }
+        refusing_ = true;
+    }
+    ::shutdown(listener_, SHUT_RDWR); // wakes accept4()
+    acceptor_.join();
+    ::close(listener_);
+    drop_connections();
+}
+
 void registry_imposter::impl::vanish() {
     {
         const std::lock_guard hold(mutex);
@@ -604,9 +640,8 @@ void registry_imposter::impl::vanish() {
         }
         gone_ = true;
     }
-    ::shutdown(listener_, SHUT_RDWR); // wakes accept4()
-    acceptor_.join();
-    ::close(listener_);
+    refuse();
+    ::close(holder_);
     drop_connections();
     reap(true);
     SSL_CTX_free(context_);
@@ -696,6 +731,14 @@ void registry_imposter::clear_log() {
 
 void registry_imposter::drop_connections() {
     impl_->drop_connections();
+}
+
+void registry_imposter::refuse() {
+    impl_->refuse();
+}
+
+void registry_imposter::listen() {
+    impl_->listen();
 }
 
 void registry_imposter::vanish() {

@@ -127,6 +127,10 @@ public:
     void clear_log();
     /// Closes every connection, idle ones too; goes on listening.
     void drop_connections();
+    /// Stops listening and closes every connection: others are refused until listen().
+    void refuse();
+    /// Listens again, at the same address.
+    void listen();
     /// Stops listening and closes every connection. Nothing answers afterwards.
     void vanish();
 

@@ -52,6 +52,8 @@ inline registry_config quick() {
     c.max_wait = 4ms;
     c.request_timeout = 5s;
     c.connect_timeout = 2s;
+    c.circuit.first_rest = 2ms;
+    c.circuit.longest_rest = 8ms;
     return c;
 }
 

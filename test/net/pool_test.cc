@@ -1,11 +1,16 @@
 #include "test/net/net_rig.h"
 
+#include <algorithm>
 #include <atomic>
 
 using namespace firstlight;
 using namespace firstlight::test;
 
 namespace {
+
+task<void> nothing() {
+    co_return;
+}
 
 // The imposter holds every answer back until release(): the requests it has seen
 // are the connections lent.
@@ -37,6 +42,13 @@ struct pool_rig : net_rig {
         }
         std::this_thread::sleep_for(20ms);
         return registry.log().size() == n;
+    }
+    // Until what has been asked waits in the pool.
+    void settle() {
+        for (int i = 0; i < 20; ++i) {
+            start(a, nothing()).get();
+        }
+        std::this_thread::sleep_for(20ms);
     }
     void release() {
         registry.forgive();
@@ -84,6 +96,32 @@ TEST_CASE_FIXTURE(pool_rig, "a request promoted while under way frees its lane's
     start(a, promote(raised)).get();
     CHECK(arrive(3));
     release();
+}
+
+// One connection, so that the requests come in the order in which they were served.
+TEST_CASE_FIXTURE(pool_rig, "one image's flood does not hold up another's single read") {
+    auto config = quick();
+    config.connections = {1, 1, 1};
+    restart(config);
+    for (const auto l : {lane::demand, lane::prefetch, lane::background}) {
+        CAPTURE(to_string(l));
+        registry.clear_log();
+        registry.forgive();
+        imposter_fault held_back;
+        held_back.delay = 1h;
+        registry.fail(held_back);
+        ask(l, 50);
+        CHECK(arrive(1));
+        reads.push_back(reading(at(blob, "library/other"), byte_range(0, 10), l));
+        settle();
+        release();
+        reads.clear();
+        const auto seen = registry.log();
+        REQUIRE(seen.size() == 52);
+        const auto single = std::ranges::find_if(
+          seen, [](const auto& r) { return r.path.find("/library/other/") != r.path.npos; });
+        CHECK(single - seen.begin() == 1);
+    }
 }
 
 TEST_CASE_FIXTURE(pool_rig, "waiting for a connection ends with the deadline") {

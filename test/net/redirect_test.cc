@@ -42,7 +42,9 @@ TEST_CASE_FIXTURE(redirect_rig, "another shard profits from a redirect that one 
     const auto base = *url::parse("http://" + registry.host() + "/v2/");
     const auto known = [&] {
         const auth_scope scope(base, registry.host(), "library/thing");
-        return start(a, hub->recall(scope, key, deadline::after(5s))).get()->redirect.has_value();
+        return start(a, hub->recall(scope, key, lane::demand, deadline::after(5s)))
+          .get()
+          ->redirect.has_value();
     };
     for (int i = 0; i < 200 && !known(); ++i) {
         std::this_thread::sleep_for(5ms);
