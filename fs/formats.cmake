@@ -12,6 +12,7 @@ firstlight_library(fs_formats
     index_store.cc
     profile_store.cc
     read_profile.cc
+    replay_plan.cc
     toc_parser.cc
     toc_stream.cc
     toc_tree.cc
@@ -27,6 +28,7 @@ firstlight_library(fs_formats
     keyed_hash.h
     profile_store.h
     read_profile.h
+    replay_plan.h
     toc_parser.h
     toc_stream.h
     toc_tree.h

@@ -10,6 +10,7 @@ struct fs_metrics {
 
     counter& reads_hit;      // answered from chunks that were here
     counter& reads_waited;   // had to wait for disk, decode or network
+    counter& reads_missed;   // of those, for which something had to be fetched
     counter& reads_failed;   // answered with an errno
     counter& bytes_read;     // to the kernel
     counter& chunks_fetched; // verified and handed on, by any lane
@@ -18,8 +19,11 @@ struct fs_metrics {
     counter& chunks_corrupt; // did not match their digest
     counter& layers_mounted; // lazily
     counter& layers_complete;
-    histogram& wait;       // of reads_waited, arrival to reply
-    histogram& open_layer; // Prepare's part that makes a layer readable
+    counter& profiles_learned;  // of layers, from one start each
+    counter& profiles_replayed; // at mounts of layers
+    counter& chunks_replayed;   // asked for ahead because of a profile
+    histogram& wait;            // of reads_waited, arrival to reply
+    histogram& open_layer;      // Prepare's part that makes a layer readable
 };
 
 } // namespace firstlight

@@ -44,7 +44,7 @@ std::uint32_t checksum(std::span<const std::byte> profile) {
 }
 
 bool earlier(const read_profile::read& a, const read_profile::read& b) noexcept {
-    return std::pair(a.at_ms, a.stream) < std::pair(b.at_ms, b.stream);
+    return std::pair(a.at_us, a.stream) < std::pair(b.at_us, b.stream);
 }
 
 // It is shown on terminals.
@@ -68,13 +68,13 @@ void read_profile::learn(std::span<const first_read> seen, const std::string& im
     }
     std::unordered_map<std::uint64_t, std::uint32_t> times;
     for (const auto& r : seen) {
-        const auto [at, added] = times.emplace(r.stream, r.at_ms);
-        at->second = added ? r.at_ms : std::min(at->second, r.at_ms);
+        const auto [at, added] = times.emplace(r.stream, r.at_us);
+        at->second = added ? r.at_us : std::min(at->second, r.at_us);
     }
     const bool whole = times.size() * 2 >= reads_.size();
     for (auto& known : reads_) {
         if (const auto found = times.find(known.stream); found != times.end()) {
-            known.at_ms = found->second;
+            known.at_us = found->second;
             known.weight = std::min(known.weight + more_weight, most_weight);
             times.erase(found);
         } else if (whole) {
@@ -82,8 +82,8 @@ void read_profile::learn(std::span<const first_read> seen, const std::string& im
         }
     }
     std::erase_if(reads_, [](const read& r) { return r.weight == 0; });
-    for (const auto& [stream, at_ms] : times) {
-        reads_.push_back({stream, at_ms, first_weight});
+    for (const auto& [stream, at_us] : times) {
+        reads_.push_back({stream, at_us, first_weight});
     }
     keep_best();
     std::ranges::sort(reads_, earlier);

@@ -16,7 +16,7 @@ namespace firstlight {
 /// container. Plain values.
 struct first_read {
     std::uint64_t stream = 0; // its offset in the blob; one or more chunks lie in it
-    std::uint32_t at_ms = 0;  // since the first read of the image
+    std::uint32_t at_us = 0;  // microseconds since the first read of the image
 };
 
 /// What starts of containers have read of one layer, in the order of the first reads:
@@ -30,7 +30,7 @@ class read_profile {
 public:
     struct read {
         std::uint64_t stream = 0;
-        std::uint32_t at_ms = 0; // in the last start that read it
+        std::uint32_t at_us = 0; // in the last start that read it
         std::uint32_t weight = 0;
         friend bool operator==(const read&, const read&) = default;
     };
@@ -60,7 +60,7 @@ public:
     const digest& blob() const noexcept { return blob_; }
     /// Starts taken in.
     std::uint32_t starts() const noexcept { return starts_; }
-    /// By at_ms, then in the order of the blob; a stream once.
+    /// By at_us, then in the order of the blob; a stream once.
     std::span<const read> reads() const noexcept { return reads_; }
     /// References of images whose starts it learned from, the latest first.
     const std::vector<std::string>& images() const noexcept { return images_; }

@@ -71,7 +71,7 @@ TEST_CASE("read profile: of a stream that is named twice the earlier read counts
     auto p = fresh();
     p.learn(std::vector<first_read>{{500, 30}, {500, 3}, {500, 60}}, "app");
     REQUIRE(p.reads().size() == 1);
-    CHECK(p.reads()[0].at_ms == 3);
+    CHECK(p.reads()[0].at_us == 3);
 }
 
 TEST_CASE("read profile: a start that reads nothing says nothing") {
@@ -85,7 +85,7 @@ TEST_CASE("read profile: the last start says when a stream is read") {
     p.learn(std::vector<first_read>{{100, 1}, {200, 2}}, "app");
     p.learn(std::vector<first_read>{{100, 9}, {200, 3}}, "app");
     CHECK(p.reads()[0].stream == 200);
-    CHECK(p.reads()[1].at_ms == 9);
+    CHECK(p.reads()[1].at_us == 9);
 }
 
 TEST_CASE("read profile: what is not read any more is forgotten, what was read often later") {
