@@ -670,16 +670,25 @@ TEST_CASE("of two layers, what is read first anywhere is fetched first") {
     const auto a = second.mounted;
     second.mount(other, {}, 2);
     const auto b = second.mounted;
-    second.registry.change([](auto& r) { r.latency = 20ms; }); // both are waiting by then
+    test::imposter_fault stalled; // the first request, until both layers wait for their turn
+    stalled.stall_after = 0;
+    second.registry.fail(stalled);
     auto one = second.beginning(a);
+    for (int i = 0; i < 1000 && second.blob_requests() < 1; ++i) {
+        std::this_thread::sleep_for(2ms);
+    }
     auto two = second.beginning(b);
+    for (int i = 0; i < 1000 && second.fs_counted.profiles_replayed.value() < 2; ++i) {
+        std::this_thread::sleep_for(2ms);
+    }
+    second.registry.drop_connections();
     CHECK(one.get().has_value());
     CHECK(two.get().has_value());
     std::vector<bool> of_b;
     for (const auto& r : second.registry.log()) {
         of_b.push_back(r.path.find(other.layer.to_string()) != std::string::npos);
     }
-    CHECK(of_b == std::vector<bool>{false, true, false, true});
+    CHECK(of_b == std::vector<bool>{false, false, true, false, true}); // the first one twice
 }
 
 TEST_CASE("a window ends by itself, and what is read afterwards is not noted") {
