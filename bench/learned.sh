@@ -13,36 +13,39 @@ bench_begin
 command=(python3 -c 'import sqlalchemy; print(sqlalchemy.__version__)')
 [[ $BENCH_IMAGE != small ]] || command=(/bin/echo hello)
 
-# first_second FILE: until told to end (SIGTERM), looks at the daemon's counters; then
+# first_second FILE: in a shell of its own, until told to end (SIGTERM), looks at the daemon's counters; then
 # writes how many reads there were in the second after the first one, and how many of
 # them had to be fetched.
 first_second() {
-    "$e2e_python" -c '
+    exec "$e2e_python" -c '
 import signal, sys, time, urllib.request
 samples = []
 ending = []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(1))
 while not ending:
     reads = misses = 0
-    text = urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()
+    try:
+        text = urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()
+    except OSError: # a signal, or the exporter was busy
+        continue
     for line in text.splitlines():
         if line.startswith("firstlight_reads_total"): reads += float(line.split()[-1])
         if line.startswith("firstlight_read_misses_total"): misses += float(line.split()[-1])
     samples.append((time.monotonic(), reads, misses))
     time.sleep(0.03)
-start = next((s[0] for s in samples if s[1] > samples[0][1]), samples[-1][0])
-within = [s for s in samples if s[0] <= start + 1]
+start = next(s[0] for s in samples if s[1] > 0)
+last = [s for s in samples if s[0] <= start + 1][-1]
 with open(sys.argv[2], "w") as out:
-    print(int(within[-1][1] - samples[0][1]), int(within[-1][2] - samples[0][2]), file=out)
+    print(int(last[1]), int(last[2]), file=out)
 ' "http://$metrics_host/metrics" "$1"
 }
 
 measure() { # NAME IMAGE
     local mark sampler reads misses
     mark=$(registry_mark)
-    figure "$1-pull" "$(seconds image_pull firstlight "$2")"
     first_second "$work/reads" &
     sampler=$!
+    figure "$1-pull" "$(seconds image_pull firstlight "$2")"
     figure "$1-run" "$(seconds run firstlight "$2" bench "${command[@]}")"
     kill "$sampler"
     wait "$sampler" || fail "looking at the daemon's counters"
