@@ -63,6 +63,9 @@ struct config {
         std::uint64_t async_bytes = 0;
         /// Compressed bytes that one request of a prefetch asks for; 0: 1 MiB.
         std::uint64_t request_bytes = 0;
+        /// Note what containers read first, and prefetch that at the next mount.
+        bool learn = true;
+        std::chrono::seconds learn_time{10}; // since an image's first read
     } prefetch;
 
     struct background_section {

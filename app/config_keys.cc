@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t year_sec = 366LL * 24 * 3600;
 constexpr std::int64_t most_threads = 1024;
+constexpr std::int64_t longest_learn_sec = 3600;
 
 // An explicit 0 means the default, as it does in the reference.
 template <class T>
@@ -217,6 +218,9 @@ void read_data_path(config_section& top, config& to) {
     config_section read(top.table("read"), "read", top.findings());
     duration(read, "deadline_sec", year_sec, to.read.deadline); // over fetching_timeout_sec
     plain_number(read, "readahead_bytes", unlimited, to.read.readahead_bytes);
+    config_section prefetch(top.table("prefetch"), "prefetch", top.findings());
+    flag(prefetch, "learn", to.prefetch.learn);
+    duration(prefetch, "learn_sec", longest_learn_sec, to.prefetch.learn_time);
     config_section background(top.table("background"), "background", top.findings());
     number(background, "request_bytes", unlimited, to.background.request_bytes);
     plain_number(background, "bytes_per_second", unlimited, to.background.bytes_per_second);

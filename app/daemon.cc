@@ -11,6 +11,7 @@
 #include "fs/layer_filler.h"
 #include "fs/layer_manager.h"
 #include "fs/layer_reader.h"
+#include "fs/learned_prefetch.h"
 #include "fs/overlay_probe.h"
 #include "fs/snapshotter.h"
 #include "net/docker_credentials.h"
@@ -133,7 +134,8 @@ private:
     }
     result<void> prepare_disk();
     void build_registry();
-    void build_layers(index_store indexes);
+    result<void> build_layers(index_store indexes);
+    result<void> build_learning();
     result<void> mount_fuse();
     result<void> serve();
     void stop_clients();
@@ -155,6 +157,7 @@ private:
     std::optional<layer_errors> errors_;
     std::optional<layer_table> layers_;
     std::vector<std::unique_ptr<chunk_fetcher>> fetchers_;
+    std::optional<learned_prefetch> learned_;
     std::optional<layer_reader> reader_;
     std::optional<layer_filler> filler_;
     std::optional<fuse_operations> operations_;
@@ -196,7 +199,7 @@ void daemon::parts::build_registry() {
     hub_.emplace(runtime_.at(0), std::move(registries), *credentials_, *net_metrics_);
 }
 
-void daemon::parts::build_layers(index_store indexes) {
+result<void> daemon::parts::build_layers(index_store indexes) {
     chunk_cache_options cache;
     cache.directory = settings_.cache_directory();
     cache.max_bytes = settings_.cache.max_bytes;
@@ -215,6 +218,9 @@ void daemon::parts::build_layers(index_store indexes) {
         services_.push_back(
           std::make_unique<layer_services>(std::move(client), std::move(resolver)));
     }
+    if (auto built = build_learning(); !built) {
+        return built;
+    }
     layer_filler::options filling;
     filling.background_at_once = std::max(1U, settings_.background.max_concurrency);
     filling.background_stretch = settings_.background.request_bytes;
@@ -224,6 +230,7 @@ void daemon::parts::build_layers(index_store indexes) {
     filler_.emplace(runtime_, fetchers_, *fs_metrics_, filling);
     layer_reader::options reading;
     reading.read_ahead_most = settings_.read.readahead_bytes;
+    reading.recorder = learned_ ? &learned_->recorder() : nullptr;
     reading.waited = [this](std::uint32_t layer, std::uint64_t blob_offset) {
         auto attend = [this, layer, blob_offset] { filler_->attend(layer, blob_offset); };
         asio::post(runtime_.at(0).on(lane::background), attend);
@@ -235,6 +242,22 @@ void daemon::parts::build_layers(index_store indexes) {
     shown.read_deadline = settings_.read.deadline;
     shown.user_xattr = overlay_.userxattr;
     operations_.emplace(runtime_, *layers_, *reader_, *errors_, *fs_metrics_, shown);
+    return {};
+}
+
+result<void> daemon::parts::build_learning() {
+    if (!settings_.prefetch.learn) {
+        return {};
+    }
+    auto profiles = profile_store::open(profile_store::directory_under(settings_.root));
+    if (!profiles) {
+        return profiles.error();
+    }
+    learned_prefetch::options learning;
+    learning.replay = settings_.prefetch.enabled;
+    learning.recording.window = settings_.prefetch.learn_time;
+    learned_.emplace(runtime_, std::move(*profiles), fetchers_, *fs_metrics_, learning);
+    return {};
 }
 
 result<void> daemon::parts::mount_fuse() {
@@ -263,7 +286,9 @@ result<void> daemon::parts::start() {
         return indexes.error();
     }
     build_registry();
-    build_layers(*indexes);
+    if (auto done = build_layers(*indexes); !done) {
+        return done;
+    }
     if (auto done = mount_fuse(); !done) {
         return done;
     }
@@ -280,8 +305,8 @@ result<void> daemon::parts::start() {
     managing.background_fetch = settings_.background.enabled;
     auto forget = [this](const std::string& name) { return fuse_->forget_name(name); };
     manager_.emplace(
-      runtime_, *layers_, *store_, *indexes, services_, *filler_, *errors_, *fs_metrics_, forget,
-      managing);
+      runtime_, *layers_, *store_, *indexes, services_, *filler_, learned_ ? &*learned_ : nullptr,
+      *errors_, *fs_metrics_, forget, managing);
     snapshotter::options snapshots;
     snapshots.root = settings_.root;
     snapshots.overlay = overlay_;

@@ -20,11 +20,13 @@ bench_sides=("$E2E_SNAPSHOTTER")
 [[ $E2E_SNAPSHOTTER == overlayfs || ${BENCH_ALONE:-0} == 1 ]] || bench_sides=(overlayfs "${bench_sides[@]}")
 
 # bench_begin: registry, link and containerd; sets bench_image, the reference to use.
+# With bench_blob_server=1 the registry spends next to nothing on blobs, and logs none.
 bench_begin() {
     e2e_begin
     local storage
     storage=$(image_ensure "$BENCH_IMAGE")
     registry_start "$storage"
+    [[ ${bench_blob_server:-0} == 0 ]] || blob_server_start
     link_start --delay-ms "$BENCH_DELAY_MS" --rate-mbit "$BENCH_RATE_MBIT"
     containerd_start
     daemon_start

@@ -160,6 +160,14 @@ task<result<std::vector<chunk_handle>>> chunk_fetcher::get_once(
     if (!got) {
         co_return got.error();
     }
+    const auto awaited = [](const lookup_answer& a) {
+        return a.what() != lookup_answer::kind::hit;
+    };
+    if (
+      l == lane::demand &&
+      std::any_of(got->answers.begin(), got->answers.begin() + wanted.size(), awaited)) {
+        counted_.reads_missed.add();
+    }
     const auto keys = keys_of(*source, wanted);
     std::vector<chunk_handle> handles;
     for (std::size_t i = 0; i < wanted.size(); ++i) {

@@ -9,6 +9,8 @@ fs_metrics::fs_metrics(metrics& all)
   , reads_waited(all.add_counter(
       "firstlight_reads_total", "Reads answered, by what they had to wait for.",
       {{"from", "wait"}}))
+  , reads_missed(all.add_counter(
+      "firstlight_read_misses_total", "Reads for which a chunk had to be fetched or awaited."))
   , reads_failed(all.add_counter("firstlight_read_errors_total", "Reads answered with an error."))
   , reads_interrupted(all.add_counter(
       "firstlight_reads_interrupted_total",
@@ -27,6 +29,13 @@ fs_metrics::fs_metrics(metrics& all)
       all.add_counter("firstlight_layers_mounted_total", "Layers mounted without a download."))
   , layers_complete(all.add_counter(
       "firstlight_layers_complete_total", "Layers whose chunks have all been fetched."))
+  , profiles_learned(
+      all.add_counter("firstlight_profiles_learned_total", "Layers of which a start was learned."))
+  , profiles_replayed(all.add_counter(
+      "firstlight_profiles_replayed_total", "Layers prefetched as their read profiles say."))
+  , chunks_replayed(all.add_counter(
+      "firstlight_profile_chunks_total",
+      "Chunks asked for ahead because a read profile names them, or their neighbours."))
   , wait(all.add_histogram(
       "firstlight_read_wait", "Duration of reads that had to wait, arrival to reply."))
   , open_layer(

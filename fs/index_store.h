@@ -2,6 +2,7 @@
 
 #include "actors/digest.h"
 #include "actors/result.h"
+#include "fs/digest_directory.h"
 #include "fs/index.h"
 
 #include <cstddef>
@@ -36,7 +37,7 @@ public:
     result<std::shared_ptr<const index>> get(const digest& toc) const;
 
     /// Removes it if it is there. An index that is mapped stays readable.
-    result<void> remove(const digest& toc) const;
+    result<void> remove(const digest& toc) const { return files_.remove(toc); }
 
     struct stored {
         digest toc;
@@ -52,11 +53,10 @@ public:
     trim(std::uint64_t max_bytes, const std::function<bool(const digest&)>& keep) const;
 
 private:
-    explicit index_store(std::string directory)
-      : directory_(std::move(directory)) {}
-    std::string path_of(const digest& toc) const;
+    explicit index_store(digest_directory files)
+      : files_(std::move(files)) {}
 
-    std::string directory_;
+    digest_directory files_;
 };
 
 } // namespace firstlight

@@ -28,13 +28,15 @@ task<result<void>> warm_on(registry_client& registry, blob_address blob) {
 layer_manager::layer_manager(
   runtime& shards, layer_table& layers, store_writer& store, index_store indexes,
   std::vector<std::unique_ptr<layer_services>>& services, layer_filler& filler,
-  layer_errors& errors, fs_metrics& counted, forget_directory forget, options o)
+  learned_prefetch* learned, layer_errors& errors, fs_metrics& counted, forget_directory forget,
+  options o)
   : shards_(shards)
   , layers_(layers)
   , store_(store)
   , indexes_(std::move(indexes))
   , services_(services)
   , filler_(filler)
+  , learned_(learned)
   , errors_(errors)
   , counted_(counted)
   , forget_(std::move(forget))
@@ -45,6 +47,9 @@ layer_manager::layer_manager(
 layer_manager::~layer_manager() = default;
 
 task<void> layer_manager::stop() {
+    if (learned_) {
+        co_await learned_->stop();
+    }
     co_await tasks_.stop();
     co_await filler_.stop();
 }
@@ -107,7 +112,7 @@ task<result<lazy_layer>> layer_manager::open(const snapshot_labels& labels, dead
     }
     counted_.layers_mounted.add();
     counted_.open_layer.record(deadline::clock::now() - began);
-    follow_up(*mounted, source->prefetch_bytes);
+    follow_up(*mounted, *source);
     co_return as_overlay_needs(**mounted);
 }
 
@@ -253,6 +258,9 @@ task<void> layer_manager::close(std::uint32_t number) {
     worth_waiting_.erase(number);
     filler_.forget(number);
     errors_.forget(number);
+    if (learned_) {
+        co_await learned_->end(number);
+    }
     auto gone = co_await layers_.remove(number);
     auto forget = [this, number]() -> result<void> { return forget_(std::to_string(number)); };
     auto forgotten = co_await shards_.io().run(lane::background, std::move(forget));
@@ -345,7 +353,7 @@ task<void> layer_manager::resolve_again(layer_record record, std::vector<blob_ad
 
 // After a mount: connections are opened ahead, what will be read is fetched, and
 // then the rest.
-void layer_manager::follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch_wish) {
+void layer_manager::follow_up(layer_ptr l, const layer_source& source) {
     if (!followed_up_.insert(l->number()).second) {
         return;
     }
@@ -353,13 +361,29 @@ void layer_manager::follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch
     const auto& toc = l->toc();
     std::uint64_t ahead = 0;
     if (options_.prefetch && !toc.no_prefetch()) {
-        ahead = toc.prefetch_end().value_or(prefetch_wish.value_or(options_.prefetch_bytes));
+        ahead =
+          toc.prefetch_end().value_or(source.prefetch_bytes.value_or(options_.prefetch_bytes));
     }
     const auto async = options_.prefetch_async_bytes;
     if (ahead > 0 && (async == 0 || std::min(ahead, toc.payload_size()) <= async)) {
         worth_waiting_.insert(l->number());
     }
-    filler_.fill(l, ahead, options_.background_fetch);
+    if (!learned_) {
+        filler_.fill(l, ahead, options_.background_fetch);
+        return;
+    }
+    tasks_.spawn(
+      "fetch ahead", lane::prefetch, [this, l, image = source.image, ahead](std::stop_token) {
+          return fetch_ahead(l, image, ahead);
+      });
+}
+
+// What earlier starts have read, then what the landmark or the client says, then the rest.
+task<void> layer_manager::fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end) {
+    co_await learned_->begin(l, std::move(image));
+    if (followed_up_.contains(l->number())) { // it has not gone meanwhile
+        filler_.fill(l, prefetch_end, options_.background_fetch);
+    }
 }
 
 task<void> layer_manager::await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) {

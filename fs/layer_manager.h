@@ -12,6 +12,7 @@
 #include "fs/layer_resolver.h"
 #include "fs/layer_source.h"
 #include "fs/layer_table.h"
+#include "fs/learned_prefetch.h"
 #include "fs/store_writer.h"
 #include "net/image_reference.h"
 
@@ -65,7 +66,8 @@ public:
     layer_manager(
       runtime& shards, layer_table& layers, store_writer& store, index_store indexes,
       std::vector<std::unique_ptr<layer_services>>& services, layer_filler& filler,
-      layer_errors& errors, fs_metrics& counted, forget_directory forget, options o);
+      learned_prefetch* learned, layer_errors& errors, fs_metrics& counted, forget_directory forget,
+      options o);
     ~layer_manager() override;
 
     /// Mounts again, from their stored indexes alone, the layers that snapshots
@@ -106,7 +108,8 @@ private:
     task<result<void>> enter_again(
       layer_record record, std::shared_ptr<const index> toc, std::vector<blob_address> sources);
     task<void> resolve_again(layer_record record, std::vector<blob_address> sources);
-    void follow_up(layer_ptr l, std::optional<std::uint64_t> prefetch_wish);
+    void follow_up(layer_ptr l, const layer_source& source);
+    task<void> fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end);
     task<void> warm(layer_ptr l);
 
     runtime& shards_;
@@ -115,6 +118,7 @@ private:
     const index_store indexes_;
     std::vector<std::unique_ptr<layer_services>>& services_; // by shard id
     layer_filler& filler_;
+    learned_prefetch* const learned_; // null: nothing is learned
     layer_errors& errors_;
     fs_metrics& counted_;
     const forget_directory forget_;

@@ -88,6 +88,9 @@ std::optional<std::size_t> layer_reader::read_now(
             return std::nullopt;
         }
     }
+    if (options_.recorder) {
+        options_.recorder->note(*l, chunks);
+    }
     if (nears_the_end(*l, chunks.back())) {
         look_ahead(l, l->toc().chunk_number(chunks.back()));
     }
@@ -125,6 +128,9 @@ task<result<std::size_t>> layer_reader::read(
     const auto size = bytes_there(*l, file, offset, out.size());
     if (size == 0) {
         co_return 0;
+    }
+    if (options_.recorder) {
+        options_.recorder->note(*l, covering(l->toc(), file, offset, offset + size));
     }
     const auto parts = parts_of(*l, file, offset, out.first(size));
     std::vector<std::uint32_t> numbers;

@@ -4,6 +4,7 @@
 #include "actors/runtime.h"
 #include "fs/chunk_fetcher.h"
 #include "fs/layer.h"
+#include "fs/read_recorder.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,7 @@ public:
         std::uint64_t read_ahead_most = 8 << 20; // compressed bytes; 0: never
         /// Told, on the reading shard, where in which layer's blob somebody waits.
         std::function<void(std::uint32_t layer, std::uint64_t blob_offset)> waited;
+        read_recorder* recorder = nullptr; // is told of every read; null: nobody is
     };
 
     layer_reader(

@@ -90,6 +90,8 @@ TEST_CASE("config: each key of our own sets it") {
       {"[cache]\nmemory_bytes = 3", [](auto& c) { return c.cache.memory_bytes == 3; }},
       {"[read]\ndeadline_sec = 3", [](auto& c) { return c.read.deadline == 3s; }},
       {"[read]\nreadahead_bytes = 0", [](auto& c) { return c.read.readahead_bytes == 0; }},
+      {"[prefetch]\nlearn = false", [](auto& c) { return !c.prefetch.learn; }},
+      {"[prefetch]\nlearn_sec = 3", [](auto& c) { return c.prefetch.learn_time == 3s; }},
       {"[mount]\ndeadline_sec = 3", [](auto& c) { return c.mount.deadline == 3s; }},
       {"[fuse]\nmax_background = 3", [](auto& c) { return c.fuse.max_background == 3; }},
       {"[resolver]\nconnections_per_host = 3",
@@ -158,6 +160,8 @@ TEST_CASE("config: an explicit 0 is the default where the reference has it so") 
     const config d;
     CHECK(c.mount.resolved_ttl == d.mount.resolved_ttl);
     CHECK(c.prefetch.timeout == d.prefetch.timeout);
+    CHECK(c.prefetch.learn == d.prefetch.learn);
+    CHECK(c.prefetch.learn_time == d.prefetch.learn_time);
     CHECK(c.background.max_concurrency == d.background.max_concurrency);
     CHECK(c.background.request_bytes == d.background.request_bytes);
     CHECK(c.background.bytes_per_second == d.background.bytes_per_second);
@@ -304,6 +308,8 @@ TEST_CASE("config: a wrong type or value is an error with file, line, key and wh
        "c.toml:2: log.level: expected trace, debug, info, warn or error, found \"loud\""},
       {"[runtime]\nio_threads = 1",
        "c.toml:2: runtime.io_threads: expected 0 or at least 2, found 1: one is kept for demand"},
+      {"[prefetch]\nlearn_sec = 3601",
+       "c.toml:2: prefetch.learn_sec: expected an integer from 0 to 3600, found 3601"},
       {"[resolver.host.a]\nmirrors = 'b'",
        "c.toml:2: resolver.host.a.mirrors: expected an array of tables, found a string"},
       {"[[resolver.host.a.mirrors]]\nheader = { X-A = \"a\\r\\nb\" }",
@@ -363,6 +369,8 @@ TEST_CASE("config: the file that we ship is the defaults, key by key") {
     CHECK(c.mount.deadline == d.mount.deadline);
     CHECK(c.mount.resolved_ttl == d.mount.resolved_ttl);
     CHECK(c.prefetch.timeout == d.prefetch.timeout);
+    CHECK(c.prefetch.learn == d.prefetch.learn);
+    CHECK(c.prefetch.learn_time == d.prefetch.learn_time);
     CHECK(c.background.max_concurrency == d.background.max_concurrency);
     CHECK(c.background.request_bytes == d.background.request_bytes);
     CHECK(c.background.bytes_per_second == d.background.bytes_per_second);

@@ -77,7 +77,8 @@ struct manager_rig {
         o.prefetch_async_bytes = async;
         auto forget = [](const std::string&) { return result<void>(); };
         manager.emplace(
-          shards, layers, *store, indexes, services, *filler, errors, fs_counted, forget, o);
+          shards, layers, *store, indexes, services, *filler, nullptr, errors, fs_counted, forget,
+          o);
         shards.start();
         REQUIRE(run(cache->start()).has_value());
     }

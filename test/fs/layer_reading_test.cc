@@ -5,16 +5,19 @@
 #include "fs/index_compiler.h"
 #include "fs/layer_filler.h"
 #include "fs/layer_reader.h"
+#include "fs/learned_prefetch.h"
 #include "fs/state_file.h"
 #include "net/registry_hub.h"
 #include "test/estargz_builder.h"
 #include "test/imposter/registry_imposter.h"
+#include "test/result_text.h"
 #include "test/rig.h"
 #include "test/temporary_directory.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <numeric>
 #include <optional>
@@ -240,6 +243,86 @@ struct layer_rig {
         return fs_counted.layers_complete.value() == layers;
     }
 };
+
+task<result<void>> begin_learned(learned_prefetch& p, layer_ptr l, std::string image) {
+    co_await p.begin(std::move(l), std::move(image));
+    co_return result<void>();
+}
+task<result<void>> end_learned(learned_prefetch& p, std::uint32_t number) {
+    co_await p.end(number);
+    co_return result<void>();
+}
+task<result<void>> stop_learned(learned_prefetch& p) {
+    co_await p.stop();
+    co_return result<void>();
+}
+
+/// A node that learns what is read, with an empty cache; profiles outlive it.
+struct learning_rig : layer_rig {
+    profile_store profiles;
+    std::optional<learned_prefetch> learned;
+
+    static learned_prefetch::options one_at_a_time() {
+        learned_prefetch::options o;
+        o.requests_at_once = 1;
+        o.plan.gap = 0;
+        o.recording.window = 1h; // ends when the layer goes
+        return o;
+    }
+    explicit learning_rig(
+      const std::string& directory, learned_prefetch::options o = one_at_a_time())
+      : profiles(profile_store::open(directory).value()) {
+        learned.emplace(shards, profiles, fetchers, fs_counted, o);
+        layer_reader::options reading;
+        reading.read_ahead_most = 0;
+        reading.recorder = &learned->recorder();
+        reader.emplace(shards, *cache, fetchers, reading);
+    }
+    ~learning_rig() { run(stop_learned(*learned)); }
+
+    void begin(const std::string& image = "image") { run(begin_learned(*learned, mounted, image)); }
+    std::future<result<void>> beginning(layer_ptr l) {
+        return test::start(shards.at(0), begin_learned(*learned, std::move(l), "image"));
+    }
+    void end(std::uint64_t profiles_learned) {
+        run(end_learned(*learned, mounted->number()));
+        REQUIRE(learns(profiles_learned));
+    }
+    bool learns(std::uint64_t layers) {
+        for (int i = 0; i < 1000 && fs_counted.profiles_learned.value() < layers; ++i) {
+            std::this_thread::sleep_for(5ms);
+        }
+        return fs_counted.profiles_learned.value() == layers;
+    }
+    result<read_profile> profile() { return profiles.get(mounted->toc().toc_digest()); }
+    std::vector<std::uint64_t> streams() {
+        std::vector<std::uint64_t> all;
+        const auto known = profile().value();
+        for (const auto& r : known.reads()) {
+            all.push_back(r.stream);
+        }
+        return all;
+    }
+    // Where the chunks of file "f" with these numbers begin in the blob.
+    std::vector<std::uint64_t> offsets(const std::vector<std::size_t>& chunks) {
+        std::vector<std::uint64_t> all;
+        for (const auto n : chunks) {
+            all.push_back(mounted->toc().chunks(file("f"))[n].blob_offset);
+        }
+        return all;
+    }
+    std::vector<std::uint64_t> asked() {
+        std::vector<std::uint64_t> all;
+        for (const auto& r : registry.log()) {
+            all.push_back(std::stoull(r.range.substr(std::string("bytes=").size())));
+        }
+        return all;
+    }
+};
+
+test::estargz_blob ten_chunks() {
+    return estargz_builder({.chunk_size = 1000}).file("f", noise(10'000, 40)).build();
+}
 
 } // namespace
 
@@ -647,4 +730,192 @@ TEST_CASE_FIXTURE(layer_rig, "nobody waits for a prefetch that fails") {
     registry.fail_always(refuse);
     fill(mounted, mounted->toc().payload_size(), false);
     CHECK(prefetched(1h).get().value());
+}
+
+TEST_CASE("what a start has read is fetched ahead of the next, that and in that order") {
+    test::temporary_directory kept;
+    const std::vector<std::size_t> order{7, 2, 9, 3, 0};
+    {
+        learning_rig first(kept / "profiles");
+        first.mount(ten_chunks());
+        first.begin();
+        CHECK(first.blob_requests() == 0);
+        for (std::size_t i = 0; i < order.size(); ++i) { // and once more: only the first counts
+            CHECK(first.reading("f", order[i] * 1000 + 10, 20, i % 2).get().has_value());
+            CHECK(first.reading("f", order[0] * 1000, 1000).get().has_value());
+        }
+        first.end(1);
+        CHECK(first.streams() == first.offsets(order));
+        CHECK(first.profile().value().images()[0] == "image");
+        CHECK(first.profile().value().blob() == first.mounted->blob());
+    }
+    learning_rig second(kept / "profiles");
+    second.mount(ten_chunks());
+    second.begin();
+    // 2 and 3 lie side by side, so they come together.
+    CHECK(second.asked() == second.offsets({7, 2, 9, 0}));
+    CHECK(second.fs_counted.profiles_replayed.value() == 1);
+    CHECK(second.fs_counted.chunks_replayed.value() == 5);
+    for (const auto n : order) {
+        CHECK(second.reading("f", n * 1000, 1000, n % 2).get().has_value());
+    }
+    CHECK(second.fs_counted.reads_missed.value() == 0);
+    CHECK(second.blob_requests() == 4);
+    CHECK(second.reading("f", 5000, 10).get().has_value());
+    CHECK(second.fs_counted.reads_missed.value() == 1);
+    second.end(1);
+    CHECK(second.profile().value().starts() == 2);
+    CHECK(second.streams() == second.offsets({7, 2, 9, 3, 0, 5}));
+}
+
+TEST_CASE("what lies between two chunks that are read comes with them, if it is little") {
+    test::temporary_directory kept;
+    auto o = learning_rig::one_at_a_time();
+    o.plan.gap = 2500;
+    {
+        learning_rig first(kept / "profiles", o);
+        first.mount(ten_chunks());
+        first.begin();
+        for (const std::size_t n : {5, 0, 3}) {
+            CHECK(first.reading("f", n * 1000, 10).get().has_value());
+        }
+        first.end(1);
+    }
+    learning_rig second(kept / "profiles", o);
+    second.mount(ten_chunks());
+    second.begin();
+    CHECK(second.asked() == second.offsets({0}));
+    CHECK(second.fs_counted.chunks_replayed.value() == 6);
+    CHECK(second.reading("f", 0, 6000).get().value() == noise(10'000, 40).substr(0, 6000));
+    CHECK(second.blob_requests() == 1);
+}
+
+TEST_CASE("of two layers, what is read first anywhere is fetched first") {
+    test::temporary_directory kept;
+    const auto other = estargz_builder({.chunk_size = 1000}).file("f", noise(4000, 41)).build();
+    {
+        learning_rig first(kept / "profiles");
+        first.mount(ten_chunks());
+        const auto a = first.mounted;
+        first.begin();
+        first.mount(other, {}, 2);
+        const auto b = first.mounted;
+        first.begin();
+        for (const std::size_t n : {3, 1}) {
+            first.mounted = a;
+            CHECK(first.reading("f", n * 1000, 10).get().has_value());
+            first.mounted = b;
+            CHECK(first.reading("f", n * 1000, 10).get().has_value());
+        }
+        first.end(1);
+        first.mounted = a;
+        first.end(2);
+    }
+    learning_rig second(kept / "profiles");
+    second.mount(ten_chunks());
+    const auto a = second.mounted;
+    second.mount(other, {}, 2);
+    const auto b = second.mounted;
+    test::imposter_fault stalled; // the first request, until both layers wait for their turn
+    stalled.stall_after = 0;
+    second.registry.fail(stalled);
+    auto one = second.beginning(a);
+    for (int i = 0; i < 1000 && second.blob_requests() < 1; ++i) {
+        std::this_thread::sleep_for(2ms);
+    }
+    auto two = second.beginning(b);
+    for (int i = 0; i < 1000 && second.fs_counted.profiles_replayed.value() < 2; ++i) {
+        std::this_thread::sleep_for(2ms);
+    }
+    second.registry.drop_connections();
+    CHECK(one.get().has_value());
+    CHECK(two.get().has_value());
+    std::vector<bool> of_b;
+    for (const auto& r : second.registry.log()) {
+        of_b.push_back(r.path.find(other.layer.to_string()) != std::string::npos);
+    }
+    CHECK(of_b == std::vector<bool>{false, false, true, false, true}); // the first one twice
+}
+
+TEST_CASE("a window ends by itself, and what is read afterwards is not noted") {
+    test::temporary_directory kept;
+    auto o = learning_rig::one_at_a_time();
+    o.recording.window = 20ms;
+    learning_rig rig(kept / "profiles", o);
+    rig.mount(ten_chunks());
+    rig.begin();
+    std::this_thread::sleep_for(40ms); // it begins with the first read
+    CHECK(rig.reading("f", 4000, 10).get().has_value());
+    REQUIRE(rig.learns(1));
+    CHECK(rig.reading("f", 6000, 10).get().has_value());
+    rig.end(1);
+    CHECK(rig.streams() == rig.offsets({4}));
+}
+
+TEST_CASE("what a start has read so far is kept when the daemon stops") {
+    test::temporary_directory kept;
+    {
+        learning_rig rig(kept / "profiles");
+        rig.mount(ten_chunks());
+        rig.begin();
+        CHECK(rig.reading("f", 4000, 10).get().has_value());
+    }
+    learning_rig rig(kept / "profiles");
+    rig.mount(ten_chunks());
+    CHECK(rig.streams() == rig.offsets({4}));
+}
+
+TEST_CASE("a layer that nobody reads leaves no profile") {
+    test::temporary_directory kept;
+    learning_rig rig(kept / "profiles");
+    rig.mount(ten_chunks());
+    rig.begin();
+    rig.end(0);
+    CHECK(rig.profile().error().code() == errc::not_found);
+}
+
+TEST_CASE("a damaged profile is dropped, and the layer is read as if there were none") {
+    test::temporary_directory kept;
+    learning_rig rig(kept / "profiles");
+    rig.mount(ten_chunks());
+    const auto path = kept / ("profiles/" + rig.mounted->toc().toc_digest().hex());
+    test::write_file(path, "no profile");
+    rig.begin();
+    CHECK_FALSE(std::filesystem::exists(path));
+    CHECK(rig.blob_requests() == 0);
+    CHECK(rig.reading("f", 0, 10).get().has_value());
+    rig.end(1);
+    CHECK(rig.streams() == rig.offsets({0}));
+}
+
+TEST_CASE("a replay whose fetches fail is given up, and readers ask again") {
+    test::temporary_directory kept;
+    learning_rig rig(kept / "profiles");
+    rig.mount(ten_chunks());
+    read_profile known(rig.mounted->toc().toc_digest(), rig.mounted->blob());
+    std::vector<first_read> seen;
+    for (const auto offset : rig.offsets({0, 2, 4, 6, 8})) {
+        seen.push_back({offset, 0});
+    }
+    known.learn(seen, "image");
+    REQUIRE(rig.profiles.put(known));
+    test::imposter_fault gone;
+    gone.drop_connection = true;
+    rig.registry.fail_always(gone);
+    rig.begin();
+    CHECK(rig.fs_counted.chunks_replayed.value() == 3); // of five
+    rig.registry.forgive();
+    CHECK(rig.reading("f", 0, 10).get().has_value());
+}
+
+TEST_CASE("a profile of streams that the layer does not have does no harm") {
+    test::temporary_directory kept;
+    learning_rig rig(kept / "profiles");
+    rig.mount(ten_chunks());
+    read_profile lying(rig.mounted->toc().toc_digest(), rig.mounted->blob());
+    const auto there = rig.offsets({3})[0];
+    lying.learn(std::vector<first_read>{{there + 1, 0}, {~0ULL, 1}, {there, 2}}, "image");
+    REQUIRE(rig.profiles.put(lying));
+    rig.begin();
+    CHECK(rig.asked() == rig.offsets({3}));
 }

@@ -2,6 +2,7 @@
 
 #include "actors/buffer.h"
 #include "fs/index_compiler.h"
+#include "fs/read_profile.h"
 #include "test/estargz_builder.h"
 
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace firstlight {
 
@@ -54,6 +56,17 @@ void seeds_of(
     save(root / "gunzip" / name, std::string("\x10\0\x02\0\x01\x01", 6) + blob.bytes);
 }
 
+void seed_of_profile(const std::filesystem::path& root, std::uint64_t reads) {
+    read_profile profile(digest::of(as_bytes("toc")), digest::of(as_bytes("blob")));
+    std::vector<first_read> seen;
+    for (std::uint64_t i = 0; i < reads; ++i) {
+        seen.push_back({i * 1000, static_cast<std::uint32_t>(reads - i)});
+    }
+    profile.learn(seen, "registry.example/app:1");
+    profile.learn(seen, "registry.example/app:2");
+    save(root / "profile" / std::to_string(reads), as_text(profile.encode().span()));
+}
+
 } // namespace
 } // namespace firstlight
 
@@ -70,6 +83,8 @@ int main(int argc, char** argv) {
         seeds_of(root, "shared", layer({.chunk_size = 4096, .min_chunk_size = 100'000}).build());
         seeds_of(root, "legacy", layer({.legacy = true}).build());
         seeds_of(root, "nothing", test::estargz_builder().build());
+        seed_of_profile(root, 0);
+        seed_of_profile(root, 5);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "make_seeds: %s\n", e.what());
         return 1;
