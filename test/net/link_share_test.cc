@@ -118,6 +118,22 @@ TEST_CASE("a link that has become faster is found out while demand goes on") {
     CHECK(link.queued_ms < 5000 / 10);
 }
 
+TEST_CASE("a queue before the background has begun is no reason to crawl") {
+    emulated_link link;
+    link.window = 0;
+    link.demand_rate = 0.2 * link.rate;
+    link.set_demand(true);
+    for (int i = 0; i < 200; ++i) {
+        link.run(5ms);
+        link.share.answered(8ms, 10ms, link.now);
+    }
+    CHECK(link.share.pace() > 1e6);
+    link.window = 1 << 20;
+    link.run(3s);
+    link.run(5s);
+    CHECK(link.lower_bytes > 0.8 * 5 * (link.rate - link.demand_rate));
+}
+
 TEST_CASE("who uses less than the pace does not raise it") {
     emulated_link link;
     link.measure_then_demand(0.2, 1s);
