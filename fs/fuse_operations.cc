@@ -363,9 +363,8 @@ task<void> fuse_entry_points::finish_read(
   fuse_operations& ops, fuse_req_t raw, layer_ptr l, entry_id entry, std::uint64_t offset,
   std::size_t size, std::uint64_t number, std::stop_token give_up) {
     const auto arrived = std::chrono::steady_clock::now();
-    buffer data(size);
     const auto patience = deadline::after(ops.options_.read_deadline);
-    auto got = co_await ops.reader_.read(l, entry, offset, data.span(), patience, give_up);
+    auto got = co_await ops.reader_.read(l, entry, offset, size, patience, give_up);
     ops.here().reads.end(number);
     if (!got && got.error().code() == errc::interrupted) {
         ops.counted_.reads_interrupted.add();
@@ -382,8 +381,8 @@ task<void> fuse_entry_points::finish_read(
         co_return;
     }
     ops.counted_.reads_waited.add();
-    ops.counted_.bytes_read.add(*got);
-    request(raw).send(data.span().first(*got));
+    ops.counted_.bytes_read.add(got->bytes.size());
+    request(raw).send(got->bytes.span());
 }
 
 void fuse_entry_points::ask_state(

@@ -263,7 +263,10 @@ task<void> layer_filler::fetch_stretch(job_ptr j, std::stop_token stop) {
     }
     if (!all_there) {
         retry_later(j, from);
-    } else if (j->under_way == 0 && j->exhausted() && !j->pausing) {
+        co_return;
+    }
+    j->pause = first_pause;
+    if (j->under_way == 0 && j->exhausted() && !j->pausing) {
         end(j);
     }
 }

@@ -122,37 +122,42 @@ std::vector<layer_reader::part> layer_reader::parts_of(
     return parts;
 }
 
-task<result<std::size_t>> layer_reader::read(
-  layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out, deadline patience,
+task<result<layer_reader::content>> layer_reader::read(
+  layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size, deadline patience,
   std::stop_token stop) {
-    const auto size = bytes_there(*l, file, offset, out.size());
+    size = bytes_there(*l, file, offset, size);
     if (size == 0) {
-        co_return 0;
+        co_return content();
+    }
+    const auto chunks = covering(l->toc(), file, offset, offset + size);
+    std::vector<std::uint32_t> numbers;
+    for (const auto& c : chunks) {
+        numbers.push_back(l->toc().chunk_number(c));
     }
     if (options_.recorder) {
-        options_.recorder->note(*l, covering(l->toc(), file, offset, offset + size));
-    }
-    const auto parts = parts_of(*l, file, offset, out.first(size));
-    std::vector<std::uint32_t> numbers;
-    for (const auto& p : parts) {
-        numbers.push_back(p.number);
+        options_.recorder->note(*l, chunks);
     }
     look_ahead(l, numbers.back());
     if (options_.waited) {
-        options_.waited(l->number(), l->toc().all_chunks()[numbers.front()].blob_offset);
+        options_.waited(l->number(), chunks.front().blob_offset);
     }
     auto& fetcher = *fetchers_[shard::current()->id()];
     auto got = co_await fetcher.get(l, std::move(numbers), lane::demand, patience, stop);
     if (!got) {
         co_return got.error();
     }
+    content made;
+    const auto demand = [] { return lane::demand; };
+    made.memory = co_await fetcher.memory().take(size, demand);
+    made.bytes = buffer(size);
+    const auto parts = parts_of(*l, file, offset, made.bytes.span());
     for (std::size_t i = 0; i < parts.size(); ++i) {
         auto copied = co_await copy_out((*got)[i], parts[i].from, parts[i].to);
         if (!copied) {
             co_return copied.error();
         }
     }
-    co_return size;
+    co_return std::move(made);
 }
 
 task<result<void>>

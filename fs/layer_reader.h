@@ -44,11 +44,16 @@ public:
     std::optional<std::size_t>
     read_now(const layer_ptr& l, entry_id file, std::uint64_t offset, std::span<std::byte> out);
 
-    /// The same, waiting for disk and network until `patience` ends or `stop` is
-    /// requested, on this shard. `out` outlives the call. Errors: those of
-    /// chunk_fetcher::get, io_error.
-    task<result<std::size_t>> read(
-      layer_ptr l, entry_id file, std::uint64_t offset, std::span<std::byte> out, deadline patience,
+    /// What a read brought, and the part of the shard's memory budget that it takes.
+    struct content {
+        memory_budget::hold memory;
+        buffer bytes;
+    };
+    /// The same, of `size` bytes, waiting for disk and network until `patience` ends or
+    /// `stop` is requested, on this shard. While it waits it takes no room for the
+    /// content: thousands may wait. Errors: those of chunk_fetcher::get, io_error.
+    task<result<content>> read(
+      layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size, deadline patience,
       std::stop_token stop = {});
 
     /// Waits for the look-ahead of every shard; from shard 0.

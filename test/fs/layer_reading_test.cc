@@ -79,14 +79,11 @@ task<result<void>> stop_reader(layer_reader& r) {
 task<result<std::string>> read_text(
   layer_reader& reader, layer_ptr l, entry_id file, std::uint64_t offset, std::size_t size,
   std::chrono::milliseconds patience, std::stop_token stop = {}) {
-    std::string out(size, '\0');
-    auto got = co_await reader.read(
-      l, file, offset, std::as_writable_bytes(std::span(out)), deadline::after(patience), stop);
+    auto got = co_await reader.read(l, file, offset, size, deadline::after(patience), stop);
     if (!got) {
         co_return got.error();
     }
-    out.resize(*got);
-    co_return out;
+    co_return std::string(as_text(got->bytes.span()));
 }
 
 task<result<bool>>
