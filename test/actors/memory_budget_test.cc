@@ -17,7 +17,8 @@ namespace {
 using hold = memory_budget::hold;
 
 task<result<hold>> take(memory_budget& of, std::uint64_t bytes, const lane* l) {
-    auto held = co_await of.take(bytes, [l] { return *l; });
+    const auto urgency = [l] { return *l; };
+    auto held = co_await of.take(bytes, urgency);
     co_return std::move(held);
 }
 
