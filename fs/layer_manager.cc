@@ -256,6 +256,8 @@ task<void> layer_manager::close(std::uint32_t number) {
     fetched_.erase(number);
     followed_up_.erase(number);
     worth_waiting_.erase(number);
+    replaying_.erase(number);
+    replay_over_.notify_all();
     filler_.forget(number);
     errors_.forget(number);
     if (learned_) {
@@ -372,6 +374,7 @@ void layer_manager::follow_up(layer_ptr l, const layer_source& source) {
         filler_.fill(l, ahead, options_.background_fetch);
         return;
     }
+    replaying_.insert(l->number());
     tasks_.spawn(
       "fetch ahead", lane::prefetch, [this, l, image = source.image, ahead](std::stop_token) {
           return fetch_ahead(l, image, ahead);
@@ -384,6 +387,19 @@ task<void> layer_manager::fetch_ahead(layer_ptr l, std::string image, std::uint6
     if (followed_up_.contains(l->number())) { // it has not gone meanwhile
         filler_.fill(l, prefetch_end, options_.background_fetch);
     }
+    replaying_.erase(l->number());
+    replay_over_.notify_all();
+}
+
+task<bool> layer_manager::prefetched(std::uint32_t number, deadline until, std::stop_token stop) {
+    while (replaying_.contains(number)) { // the filler has not been told of it yet
+        const auto left = until.left();
+        if (left == left.zero() || stop.stop_requested()) {
+            co_return false;
+        }
+        co_await replay_over_.wait_for(left, stop);
+    }
+    co_return co_await filler_.prefetched(number, until, stop);
 }
 
 task<void> layer_manager::await_prefetch(std::vector<std::uint32_t> numbers, std::stop_token stop) {
@@ -395,7 +411,7 @@ task<void> layer_manager::await_prefetch(std::vector<std::uint32_t> numbers, std
     const auto until = deadline::after(options_.prefetch_wait);
     std::size_t late = 0;
     for (const auto n : numbers) { // all come side by side
-        const bool here = co_await filler_.prefetched(n, until, stop);
+        const bool here = co_await prefetched(n, until, stop);
         late += here ? 0 : 1;
     }
     counted_.prefetch_wait.record(deadline::clock::now() - began);

@@ -109,6 +109,7 @@ private:
       layer_record record, std::shared_ptr<const index> toc, std::vector<blob_address> sources);
     task<void> resolve_again(layer_record record, std::vector<blob_address> sources);
     void follow_up(layer_ptr l, const layer_source& source);
+    task<bool> prefetched(std::uint32_t number, deadline until, std::stop_token stop);
     task<void> fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end);
     task<void> warm(layer_ptr l);
 
@@ -127,6 +128,8 @@ private:
     std::map<std::uint32_t, std::shared_ptr<counter>> fetched_; // by layer number
     std::set<std::uint32_t> followed_up_;                       // layers
     std::set<std::uint32_t> worth_waiting_;                     // layers: for their prefetch
+    std::set<std::uint32_t> replaying_;                         // layers: their read profiles
+    event replay_over_;                                         // of one of those
     background_tasks tasks_;
 };
 

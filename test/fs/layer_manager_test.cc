@@ -3,6 +3,7 @@
 #include "fs/layer_manager.h"
 
 #include "actors/call.h"
+#include "fs/index_compiler.h"
 #include "net/registry_hub.h"
 #include "test/estargz_builder.h"
 #include "test/imposter/registry_imposter.h"
@@ -35,6 +36,11 @@ task<bool> await_prefetch(layer_manager& m, std::vector<std::uint32_t> numbers) 
     co_return true;
 }
 
+task<bool> close_layer(layer_manager& m, std::uint32_t number) {
+    co_await m.close(number);
+    co_return true;
+}
+
 /// A node with one shard, whose manager mounts one layer: a prefetch landmark after
 /// `a`, which is one chunk, and then `b`.
 struct manager_rig {
@@ -52,6 +58,8 @@ struct manager_rig {
     std::vector<std::unique_ptr<layer_services>> services;
     std::vector<std::unique_ptr<chunk_fetcher>> fetchers;
     std::optional<layer_filler> filler;
+    std::optional<profile_store> profiles;
+    std::optional<learned_prefetch> learned;
     std::optional<store_writer> store;
     std::optional<layer_manager> manager;
     snapshot_labels labels;
@@ -69,6 +77,8 @@ struct manager_rig {
         services.push_back(
           std::make_unique<layer_services>(std::move(client), std::move(resolver)));
         filler.emplace(shards, fetchers, fs_counted, layer_filler::options());
+        profiles.emplace(profile_store::open(disk / "profiles").value());
+        learned.emplace(shards, *profiles, fetchers, fs_counted, learned_prefetch::options());
         store.emplace(shards.io(), snapshot_store::open(disk / "metadata.sqlite").value());
         layer_manager::options o;
         o.mountpoint = "/m";
@@ -77,7 +87,7 @@ struct manager_rig {
         o.prefetch_async_bytes = async;
         auto forget = [](const std::string&) { return result<void>(); };
         manager.emplace(
-          shards, layers, *store, indexes, services, *filler, nullptr, errors, fs_counted, forget,
+          shards, layers, *store, indexes, services, *filler, &*learned, errors, fs_counted, forget,
           o);
         shards.start();
         REQUIRE(run(cache->start()).has_value());
@@ -95,13 +105,28 @@ struct manager_rig {
     T run(task<T> t) {
         return test::start(shards.at(0), std::move(t)).get();
     }
+    static test::estargz_blob layer_blob() {
+        return estargz_builder({.chunk_size = 1 << 20})
+          .file("a", noise(20'000))
+          .prefetch_landmark()
+          .file("b", noise(50'000))
+          .build();
+    }
+    // Earlier starts have read "b".
+    void know_of_b() {
+        const auto blob = layer_blob();
+        toc_input input;
+        input.member = blob.toc_member();
+        input.payload_size = blob.toc_offset;
+        const auto toc = index::from_buffer(std::move(compile_index(input).value().bytes)).value();
+        read_profile profile(blob.toc, blob.layer);
+        const first_read b{toc->chunks(*toc->find(0, "b"))[0].blob_offset, 0};
+        profile.learn({&b, 1}, "image");
+        REQUIRE(profiles->put(profile).has_value());
+    }
     // Everything but the layer's end, which is asked for first, stalls if `stalled`.
     std::uint32_t mount(bool stalled) {
-        const auto blob = estargz_builder({.chunk_size = 1 << 20})
-                            .file("a", noise(20'000))
-                            .prefetch_landmark()
-                            .file("b", noise(50'000))
-                            .build();
+        const auto blob = layer_blob();
         registry.put_blob(blob.layer, blob.bytes);
         for (unsigned nth = 1; stalled && nth < 20; ++nth) {
             test::imposter_fault stall;
@@ -155,4 +180,35 @@ TEST_CASE_FIXTURE(manager_rig, "it waits for a prefetch of less than that") {
     start(30ms, 30'000);
     CHECK(awaiting(mount(true)).get());
     CHECK(waits() == 1);
+}
+
+TEST_CASE_FIXTURE(manager_rig, "what earlier starts have read comes before the landmark's part") {
+    start(1h, 0);
+    know_of_b();
+    const auto number = mount(false);
+    CHECK(awaiting(number).get());
+    CHECK(fs_counted.chunks_fetched.value() == 2);
+    const auto log = registry.log();
+    REQUIRE(log.size() == 3); // the layer's end, and the two
+    const auto first = std::stoull(log[1].range.substr(6));
+    const auto last = std::stoull(log[2].range.substr(6));
+    CHECK(first > last);
+}
+
+TEST_CASE_FIXTURE(
+  manager_rig, "who waits for the landmark's part waits no longer because of them") {
+    start(30ms, 0);
+    know_of_b();
+    CHECK(awaiting(mount(true)).get());
+    CHECK(waits() == 1);
+    CHECK(fs_counted.chunks_fetched.value() == 0);
+}
+
+TEST_CASE_FIXTURE(manager_rig, "a layer that is unmounted while it is prefetched is let go") {
+    start(1h, 0);
+    know_of_b();
+    const auto number = mount(true);
+    auto waiting = awaiting(number);
+    run(close_layer(*manager, number));
+    CHECK(waiting.get());
 }
