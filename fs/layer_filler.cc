@@ -103,7 +103,8 @@ layer_filler::~layer_filler() = default;
 
 void layer_filler::fill(layer_ptr l, std::uint64_t prefetch_end, bool whole) {
     const auto same = [&l](const job_ptr& j) { return j->of->number() == l->number(); };
-    if (std::ranges::any_of(jobs_, same)) {
+    if (const auto known = std::ranges::find_if(jobs_, same); known != jobs_.end()) {
+        (*known)->whole = (*known)->whole || whole;
         return;
     }
     auto j = std::make_shared<job>();

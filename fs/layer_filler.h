@@ -47,7 +47,8 @@ public:
     ~layer_filler();
 
     /// Fetches the chunks of `l` that begin before blob offset `prefetch_end`, and then,
-    /// if `whole`, the rest. While that goes on, a second call does nothing.
+    /// if `whole`, the rest. While that goes on, a second call may add the rest, and
+    /// nothing else.
     void fill(layer_ptr l, std::uint64_t prefetch_end, bool whole);
     /// A process waits for what lies at `blob_offset` of a layer: what is near comes next,
     /// if the whole layer is to be fetched.

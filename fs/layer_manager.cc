@@ -376,19 +376,26 @@ void layer_manager::follow_up(layer_ptr l, const layer_source& source) {
     }
     replaying_.insert(l->number());
     tasks_.spawn(
-      "fetch ahead", lane::prefetch, [this, l, image = source.image, ahead](std::stop_token) {
-          return fetch_ahead(l, image, ahead);
+      "fetch ahead", lane::prefetch, [this, l, image = source.image, ahead](std::stop_token stop) {
+          return fetch_ahead(l, image, ahead, stop);
       });
 }
 
-// What earlier starts have read, then what the landmark or the client says, then the rest.
-task<void> layer_manager::fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end) {
-    co_await learned_->begin(l, std::move(image));
-    if (followed_up_.contains(l->number())) { // it has not gone meanwhile
-        filler_.fill(l, prefetch_end, options_.background_fetch);
+// What earlier starts have read, then what the landmark or the client says; and, when the
+// start that they know is over, the rest.
+task<void> layer_manager::fetch_ahead(
+  layer_ptr l, std::string image, std::uint64_t prefetch_end, std::stop_token stop) {
+    const auto here = [this, &l] { return followed_up_.contains(l->number()); }; // it may go
+    co_await learned_->begin(l, image);
+    if (here()) {
+        filler_.fill(l, prefetch_end, false);
     }
     replaying_.erase(l->number());
     replay_over_.notify_all();
+    co_await learned_->calm(std::move(image), stop);
+    if (options_.background_fetch && here() && !stop.stop_requested()) {
+        filler_.fill(l, 0, true);
+    }
 }
 
 task<bool> layer_manager::prefetched(std::uint32_t number, deadline until, std::stop_token stop) {

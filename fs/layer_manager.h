@@ -110,7 +110,8 @@ private:
     task<void> resolve_again(layer_record record, std::vector<blob_address> sources);
     void follow_up(layer_ptr l, const layer_source& source);
     task<bool> prefetched(std::uint32_t number, deadline until, std::stop_token stop);
-    task<void> fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end);
+    task<void>
+    fetch_ahead(layer_ptr l, std::string image, std::uint64_t prefetch_end, std::stop_token stop);
     task<void> warm(layer_ptr l);
 
     runtime& shards_;

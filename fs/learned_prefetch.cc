@@ -50,18 +50,20 @@ learned_prefetch::learned_prefetch(
 learned_prefetch::~learned_prefetch() = default;
 
 task<void> learned_prefetch::begin(layer_ptr l, std::string image) {
-    co_await recorder_.watch(l, std::move(image));
+    co_await recorder_.watch(l, image);
     if (!options_.replay) {
         co_return;
     }
-    auto plan = co_await recall(l);
-    if (plan.empty() || stopping_) {
+    auto known = co_await recall(l);
+    if (known.plan.empty() || stopping_) {
         co_return;
     }
+    auto& last_read = last_reads_[image];
+    last_read = std::max(last_read, known.last_read);
     counted_.profiles_replayed.add();
     const auto j = std::make_shared<job>();
     j->of = std::move(l);
-    j->plan = std::move(plan);
+    j->plan = std::move(known.plan);
     jobs_.push_back(j);
     serve();
     while (!j->over()) {
@@ -71,28 +73,48 @@ task<void> learned_prefetch::begin(layer_ptr l, std::string image) {
 }
 
 // Of a layer that nobody has read yet, there is none; a damaged profile is as good as none.
-task<std::vector<replay_stretch>> learned_prefetch::recall(layer_ptr l) {
-    auto work = [this, l]() -> result<std::vector<replay_stretch>> {
+task<learned_prefetch::recalled> learned_prefetch::recall(layer_ptr l) {
+    auto work = [this, l]() -> result<recalled> {
         const auto profile = profiles_.get(l->toc().toc_digest());
         if (!profile) {
             return profile.error();
         }
         profiles_.mark_used(profile->toc());
-        return plan_replay(l->toc(), *profile, options_.plan);
+        recalled known;
+        known.plan = plan_replay(l->toc(), *profile, options_.plan);
+        if (!profile->reads().empty()) {
+            known.last_read = std::chrono::microseconds(profile->reads().back().at_us);
+        }
+        return known;
     };
-    auto plan = co_await shards_.io().run(lane::prefetch, std::move(work));
-    if (plan) {
+    auto known = co_await shards_.io().run(lane::prefetch, std::move(work));
+    if (known) {
         log::debug(
           "layer is prefetched as its profile says",
-          {{"layer", l->blob().to_string()}, {"requests", plan->size()}});
-        co_return std::move(*plan);
+          {{"layer", l->blob().to_string()}, {"requests", known->plan.size()}});
+        co_return std::move(*known);
     }
-    if (plan.error().code() != errc::not_found) {
+    if (known.error().code() != errc::not_found) {
         log::warn(
           "read profile is of no use",
-          {{"layer", l->blob().to_string()}, {"error", plan.error().context()}});
+          {{"layer", l->blob().to_string()}, {"error", known.error().context()}});
     }
-    co_return std::vector<replay_stretch>();
+    co_return recalled();
+}
+
+task<void> learned_prefetch::calm(std::string image, std::stop_token stop) {
+    if (!last_reads_.contains(image)) {
+        co_return;
+    }
+    const auto until = deadline::after(options_.longest_calm);
+    const auto start = co_await recorder_.started(image, until, stop);
+    const auto known = last_reads_.find(image);
+    if (start && known != last_reads_.end()) {
+        const auto over =
+          *start + std::min<deadline::clock::duration>(known->second, options_.longest_calm);
+        (void)co_await sleep_for(over - deadline::clock::now(), stop);
+    }
+    last_reads_.erase(image);
 }
 
 task<void> learned_prefetch::end(std::uint32_t number) {

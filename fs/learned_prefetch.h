@@ -10,8 +10,11 @@
 #include "fs/read_recorder.h"
 #include "fs/replay_plan.h"
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -37,6 +40,7 @@ public:
         unsigned requests_at_once = 12;
         std::uint64_t bytes_at_once = 4 << 20; // compressed
         replay_limits plan;
+        std::chrono::milliseconds longest_calm{3000};
         read_recorder::options recording;
     };
 
@@ -51,6 +55,11 @@ public:
     /// `l` was mounted for `image`: its reads are noted from now on. Returns when what
     /// its profile names is here or could not be had.
     task<void> begin(layer_ptr l, std::string image);
+    /// Returns when the start of `image` is over as far as its profiles know it: until then
+    /// a download in the background would take processors, disk and link from it, and
+    /// has nothing to add. At once for an image without profiles; after `longest_calm` if
+    /// it is not started, or reads for longer; when `stop` is requested on shard 0.
+    task<void> calm(std::string image, std::stop_token stop);
     /// The layer goes.
     task<void> end(std::uint32_t number);
     /// Keeps what was learned so far. After the registry clients' stop.
@@ -60,7 +69,11 @@ private:
     struct job;
     using job_ptr = std::shared_ptr<job>;
 
-    task<std::vector<replay_stretch>> recall(layer_ptr l);
+    struct recalled {
+        std::vector<replay_stretch> plan;
+        std::chrono::microseconds last_read{0};
+    };
+    task<recalled> recall(layer_ptr l);
     void keep(read_recorder::recording r);
     task<void> write(read_recorder::recording r);
     void serve();
@@ -73,7 +86,8 @@ private:
     fs_metrics& counted_;
     const options options_;
     std::vector<job_ptr> jobs_;
-    unsigned under_way_ = 0; // requests
+    std::map<std::string, std::chrono::microseconds> last_reads_; // of replayed images
+    unsigned under_way_ = 0;                                      // requests
     std::uint64_t bytes_under_way_ = 0;
     unsigned next_fetcher_ = 0;
     bool stopping_ = false;

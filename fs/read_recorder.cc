@@ -1,7 +1,6 @@
 #include "fs/read_recorder.h"
 
 #include "actors/call.h"
-#include "actors/deadline.h"
 
 #include <algorithm>
 #include <iterator>
@@ -71,6 +70,7 @@ void read_recorder::begin(std::uint64_t id, clock::time_point at) {
     }
     g->began = true;
     g->start = at;
+    begun_.notify_all();
     tasks_.spawn("collect first reads", lane::background, [this, id](std::stop_token stop) {
         return end_later(id, stop);
     });
@@ -163,6 +163,24 @@ task<void> read_recorder::watch(layer_ptr l, std::string image) {
     }
 }
 
+task<std::optional<deadline::clock::time_point>>
+read_recorder::started(std::string image, deadline until, std::stop_token stop) {
+    for (;;) {
+        const auto g = std::ranges::find(groups_, image, &group::image);
+        if (g == groups_.end()) {
+            co_return std::nullopt;
+        }
+        if (g->began) {
+            co_return g->start;
+        }
+        const auto left = until.left();
+        if (left == left.zero() || stop.stop_requested()) {
+            co_return std::nullopt;
+        }
+        co_await begun_.wait_for(left, stop);
+    }
+}
+
 task<void> read_recorder::finish(std::uint32_t number) {
     for (auto g = groups_.begin(); g != groups_.end(); ++g) {
         const auto has = [number](const layer_ptr& l) { return l->number() == number; };
@@ -175,6 +193,7 @@ task<void> read_recorder::finish(std::uint32_t number) {
         group of = *g; // it may be gone when the reads are here
         if (g->layers.empty()) {
             groups_.erase(g);
+            begun_.notify_all();
         }
         co_await collect_layer(of, std::move(l));
         co_return;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "actors/background.h"
+#include "actors/deadline.h"
+#include "actors/event.h"
 #include "actors/runtime.h"
 #include "fs/layer.h"
 #include "fs/read_profile.h"
@@ -10,7 +12,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -43,6 +47,10 @@ public:
     /// From now on reads of the layer are noted. `image` tells which layers belong
     /// together.
     task<void> watch(layer_ptr l, std::string image);
+    /// When the first read of a watched image was; waits for it until `until`, or until
+    /// `stop` is requested. Nothing if there was none, or if its window has ended.
+    task<std::optional<deadline::clock::time_point>>
+    started(std::string image, deadline until, std::stop_token stop);
     /// The layer goes: what was noted is handed on now.
     task<void> finish(std::uint32_t number);
     /// Hands on what was noted, and ends. Reads may go on.
@@ -97,6 +105,7 @@ private:
     std::vector<std::unique_ptr<per_shard>> state_; // by shard id
     std::vector<group> groups_;
     std::uint64_t last_group_ = 0;
+    event begun_; // of some group, or its end
     background_tasks tasks_;
 };
 

@@ -249,6 +249,10 @@ task<result<void>> end_learned(learned_prefetch& p, std::uint32_t number) {
     co_await p.end(number);
     co_return result<void>();
 }
+task<result<void>> calm_of(learned_prefetch& p, std::string image, std::stop_token stop) {
+    co_await p.calm(std::move(image), stop);
+    co_return result<void>();
+}
 task<result<void>> stop_learned(learned_prefetch& p) {
     co_await p.stop();
     co_return result<void>();
@@ -280,6 +284,18 @@ struct learning_rig : layer_rig {
     void begin(const std::string& image = "image") { run(begin_learned(*learned, mounted, image)); }
     std::future<result<void>> beginning(layer_ptr l) {
         return test::start(shards.at(0), begin_learned(*learned, std::move(l), "image"));
+    }
+    std::future<result<void>> calm(const std::string& image, std::stop_token stop = {}) {
+        return test::start(shards.at(0), calm_of(*learned, image, stop));
+    }
+    void know_of(const std::vector<std::size_t>& chunks) {
+        read_profile known(mounted->toc().toc_digest(), mounted->blob());
+        std::vector<first_read> seen;
+        for (const auto offset : offsets(chunks)) {
+            seen.push_back({offset, 0});
+        }
+        known.learn(seen, "image");
+        REQUIRE(profiles.put(known).has_value());
     }
     void end(std::uint64_t profiles_learned) {
         run(end_learned(*learned, mounted->number()));
@@ -675,6 +691,23 @@ TEST_CASE_FIXTURE(
     }
 }
 
+TEST_CASE_FIXTURE(layer_rig, "the rest may be asked for while the prefetch goes on, or after") {
+    mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 42)).build());
+    fill(mounted, mounted->toc().chunks(file("f"))[3].blob_offset, false);
+    bool after = false;
+    SUBCASE("while") {
+    }
+    SUBCASE("after") {
+        after = true;
+    }
+    if (after) {
+        CHECK(prefetched(1h).get().value());
+    }
+    fill(mounted, 0, true);
+    CHECK(complete(1));
+    CHECK(fs_counted.chunks_fetched.value() == 5);
+}
+
 TEST_CASE_FIXTURE(layer_rig, "nothing to prefetch, nothing asked for") {
     mount(estargz_builder({.chunk_size = 1000}).file("f", noise(5000, 35)).build());
     fill(mounted, 0, false);
@@ -889,13 +922,7 @@ TEST_CASE("a replay whose fetches fail is given up, and readers ask again") {
     test::temporary_directory kept;
     learning_rig rig(kept / "profiles");
     rig.mount(ten_chunks());
-    read_profile known(rig.mounted->toc().toc_digest(), rig.mounted->blob());
-    std::vector<first_read> seen;
-    for (const auto offset : rig.offsets({0, 2, 4, 6, 8})) {
-        seen.push_back({offset, 0});
-    }
-    known.learn(seen, "image");
-    REQUIRE(rig.profiles.put(known));
+    rig.know_of({0, 2, 4, 6, 8});
     test::imposter_fault gone;
     gone.drop_connection = true;
     rig.registry.fail_always(gone);
@@ -903,6 +930,40 @@ TEST_CASE("a replay whose fetches fail is given up, and readers ask again") {
     CHECK(rig.fs_counted.chunks_replayed.value() == 3); // of five
     rig.registry.forgive();
     CHECK(rig.reading("f", 0, 10).get().has_value());
+}
+
+TEST_CASE("the background waits for the start of an image with profiles, and no other") {
+    test::temporary_directory kept;
+    auto o = learning_rig::one_at_a_time();
+    o.longest_calm = 1h;
+    learning_rig rig(kept / "profiles", o);
+    rig.mount(ten_chunks());
+    rig.know_of({3});
+    rig.begin();
+    CHECK(rig.calm("another image").get().has_value());
+    auto calm = rig.calm("image");
+    CHECK(calm.wait_for(20ms) == std::future_status::timeout);
+    CHECK(rig.reading("f", 3000, 10).get().has_value()); // the last one of the profile
+    CHECK(calm.get().has_value());
+    CHECK(rig.calm("image").get().has_value()); // that start is over
+}
+
+TEST_CASE("the background does not wait for long, and not when the daemon stops") {
+    test::temporary_directory kept;
+    auto o = learning_rig::one_at_a_time();
+    std::stop_source stop;
+    SUBCASE("for long") {
+        o.longest_calm = 10ms;
+    }
+    SUBCASE("stopped") {
+        o.longest_calm = 1h;
+        stop.request_stop();
+    }
+    learning_rig rig(kept / "profiles", o);
+    rig.mount(ten_chunks());
+    rig.know_of({3});
+    rig.begin();
+    CHECK(rig.calm("image", stop.get_token()).get().has_value());
 }
 
 TEST_CASE("a profile of streams that the layer does not have does no harm") {
