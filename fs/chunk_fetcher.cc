@@ -268,7 +268,7 @@ task<void> chunk_fetcher::fill(layer_ptr source, run_ptr r) {
     while (r->decoding > 0) {
         co_await r->decoded.wait();
     }
-    if (done) {
+    if (done || r->exhausted()) { // what failed may be fetched apart by now
         co_return;
     }
     const auto why = done.error().in("layer " + source->blob().to_string());
