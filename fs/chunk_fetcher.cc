@@ -230,12 +230,9 @@ std::vector<std::vector<fetch_piece_ptr>> side_by_side_in_blob(std::vector<fetch
 // Sorts what is missing into runs and starts a fetch for each.
 void chunk_fetcher::begin(const layer_ptr& source, pieces missing, lane l) {
     for (auto& each : side_by_side_in_blob(std::move(missing))) {
-        for (const auto& p : each) {
-            flying_[p->ticket.key()] = flying(source, nullptr);
-        }
         const auto r = std::make_shared<fetch_run>(each, l);
         for (const auto& p : each) {
-            flying_[p->ticket.key()].in = r;
+            flying_[p->ticket.key()] = flying(source, r);
         }
         fetch_urgent_apart(source, r); // somebody may have joined already
         if (!r->exhausted()) {

@@ -151,9 +151,11 @@ void link_share::measure_paced(double arrived) {
     const auto allowed = unnoticed + done.nearest / unnoticed_part;
     if (done.queued > allowed) {
         const double there = below * done.arrived / done.seconds;
-        const double taken_for = known_ ? rate_ : std::max(rate_, first_pace);
-        rate_ = std::max(there, steepest_cut * taken_for);
-        rate_ = known_ ? std::min(rate_, taken_for) : rate_;
+        if (known_) {
+            rate_ = std::min(rate_, std::max(there, steepest_cut * rate_));
+        } else {
+            rate_ = std::max({there, steepest_cut * rate_, steepest_cut * first_pace});
+        }
         known_ = true;
         growth_ = first_growth;
         quiet_ = 0;
