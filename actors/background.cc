@@ -1,5 +1,6 @@
 #include "actors/background.h"
 
+#include "actors/call.h"
 #include "actors/log.h"
 
 #include <boost/asio/co_spawn.hpp>
@@ -38,6 +39,14 @@ task<void> background_tasks::stop() {
     while (running_ > 0) {
         co_await drained_.wait();
     }
+}
+
+task<void> background_tasks::stop_from_elsewhere() {
+    auto there = [this]() -> task<result<void>> {
+        co_await stop();
+        co_return result<void>();
+    };
+    co_await call_on(home_, lane::demand, std::move(there));
 }
 
 } // namespace firstlight

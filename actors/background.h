@@ -29,6 +29,8 @@ public:
 
     /// Requests the stop token of every task and waits until all have returned.
     task<void> stop();
+    /// The same, for a caller on another shard.
+    task<void> stop_from_elsewhere();
 
     std::size_t running() const noexcept { return running_; }
     std::stop_token token() const noexcept { return source_.get_token(); }

@@ -202,6 +202,15 @@ task<bool> chunk_fetcher::prefetch(layer_ptr source, std::vector<chunk_number> w
     co_return all_there;
 }
 
+task<bool>
+chunk_fetcher::prefetch_from_elsewhere(layer_ptr source, std::vector<chunk_number> wanted, lane l) {
+    auto here = [this, source, wanted = std::move(wanted), l]() -> task<result<bool>> {
+        co_return co_await prefetch(source, wanted, l);
+    };
+    const auto done = co_await call_on(home_, l, std::move(here));
+    co_return done && *done;
+}
+
 namespace {
 
 // Into runs of what lies side by side.

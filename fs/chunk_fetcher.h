@@ -50,6 +50,8 @@ public:
     /// done; chunks that somebody else is fetching are left to him. False if some could
     /// not be had: nobody's loss, who reads them will try again.
     task<bool> prefetch(layer_ptr source, std::vector<chunk_number> wanted, lane l);
+    /// The same, for a caller on another shard.
+    task<bool> prefetch_from_elsewhere(layer_ptr source, std::vector<chunk_number> wanted, lane l);
 
     /// Waits for the fetches of this shard. After the registry client's stop.
     task<void> stop() { return fills_.stop(); }

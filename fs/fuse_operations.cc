@@ -1,7 +1,6 @@
 #define FUSE_USE_VERSION 35
 #include "fs/fuse_operations.h"
 
-#include "actors/call.h"
 #include "fs/fuse_errno.h"
 #include "fs/fuse_session.h"
 #include "fs/node_id.h"
@@ -619,17 +618,9 @@ void fuse_operations::tell_overdue(std::uint64_t node, std::uint64_t begin, std:
     }
 }
 
-namespace {
-task<result<void>> stop_tasks(background_tasks& tasks) {
-    co_await tasks.stop();
-    co_return result<void>();
-}
-} // namespace
-
 task<void> fuse_operations::stop() {
-    for (unsigned id = 0; id < shards_.size(); ++id) {
-        auto work = [&tasks = state_[id]->waiting] { return stop_tasks(tasks); };
-        co_await call_on(shards_.at(id), lane::demand, std::move(work));
+    for (const auto& each : state_) {
+        co_await each->waiting.stop_from_elsewhere();
     }
 }
 

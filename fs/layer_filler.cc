@@ -1,6 +1,5 @@
 #include "fs/layer_filler.h"
 
-#include "actors/call.h"
 #include "actors/log.h"
 
 #include <algorithm>
@@ -19,11 +18,6 @@ constexpr std::uint64_t block = 256 << 10;
 // Beyond this many the oldest are left to their turn.
 constexpr std::size_t most_vicinities = 128;
 constexpr std::size_t reads_remembered = 16;
-
-task<result<bool>>
-prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks, lane la) {
-    co_return co_await fetcher.prefetch(std::move(l), std::move(chunks), la);
-}
 
 } // namespace
 
@@ -101,10 +95,15 @@ layer_filler::layer_filler(
 
 layer_filler::~layer_filler() = default;
 
+layer_filler::job_ptr layer_filler::job_of(std::uint32_t number) const noexcept {
+    const auto found =
+      std::ranges::find_if(jobs_, [number](const job_ptr& j) { return j->of->number() == number; });
+    return found == jobs_.end() ? nullptr : *found;
+}
+
 void layer_filler::fill(layer_ptr l, std::uint64_t prefetch_end, bool whole) {
-    const auto same = [&l](const job_ptr& j) { return j->of->number() == l->number(); };
-    if (const auto known = std::ranges::find_if(jobs_, same); known != jobs_.end()) {
-        (*known)->whole = (*known)->whole || whole;
+    if (const auto known = job_of(l->number())) {
+        known->whole = known->whole || whole;
         return;
     }
     auto j = std::make_shared<job>();
@@ -116,12 +115,10 @@ void layer_filler::fill(layer_ptr l, std::uint64_t prefetch_end, bool whole) {
 }
 
 void layer_filler::attend(std::uint32_t number, std::uint64_t blob_offset) {
-    const auto of =
-      std::ranges::find_if(jobs_, [number](const job_ptr& j) { return j->of->number() == number; });
-    if (of == jobs_.end() || !(*of)->whole) {
+    const auto j = job_of(number);
+    if (!j || !j->whole) {
         return;
     }
-    const auto& j = *of;
     const auto size = j->of->toc().payload_size();
     const auto at = std::min(blob_offset, size);
     const auto here = at / block;
@@ -163,9 +160,8 @@ void layer_filler::forget(std::uint32_t number) {
 }
 
 bool layer_filler::prefetching(std::uint32_t number) const noexcept {
-    return std::ranges::any_of(jobs_, [number](const job_ptr& j) {
-        return j->of->number() == number && j->in == lane::prefetch && !j->failed;
-    });
+    const auto j = job_of(number);
+    return j && j->in == lane::prefetch && !j->failed;
 }
 
 task<bool> layer_filler::prefetched(std::uint32_t number, deadline until, std::stop_token stop) {
@@ -274,11 +270,7 @@ task<void> layer_filler::fetch_stretch(job_ptr j, std::stop_token stop) {
 
 task<bool> layer_filler::fetch(const job_ptr& j, std::vector<std::uint32_t> chunks, lane l) {
     auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
-    auto there = [&fetcher, of = j->of, chunks = std::move(chunks), l] {
-        return prefetch_on(fetcher, of, chunks, l);
-    };
-    const auto done = co_await call_on(fetcher.home(), l, std::move(there));
-    co_return done && *done;
+    co_return co_await fetcher.prefetch_from_elsewhere(j->of, std::move(chunks), l);
 }
 
 // From the failed stretch on; what came meanwhile costs a look into the cache.

@@ -68,6 +68,7 @@ private:
     using job_ptr = std::shared_ptr<job>;
 
     void attend_block(const job_ptr& j, std::uint64_t number, lane l);
+    job_ptr job_of(std::uint32_t number) const noexcept; // null: there is none
     bool prefetching(std::uint32_t number) const noexcept;
     void enter(job_ptr j);
     unsigned most_at_once(lane l) const noexcept;

@@ -1,7 +1,6 @@
 #include "fs/layer_reader.h"
 
 #include "actors/background.h"
-#include "actors/call.h"
 
 #include <algorithm>
 
@@ -33,9 +32,15 @@ bytes_there(const layer& l, entry_id file, std::uint64_t offset, std::size_t roo
 } // namespace
 
 struct layer_reader::part {
-    std::uint32_t number = 0; // of the chunk
-    std::uint64_t from = 0;   // in the chunk
+    std::uint64_t from = 0; // in the chunk
     std::span<std::byte> to;
+
+    // Of a read from `offset` on into `out`, which `c` has some bytes of.
+    static part of(const chunk_record& c, std::uint64_t offset, std::span<std::byte> out) {
+        const auto begin = std::max(offset, c.file_offset);
+        const auto end = std::min(offset + out.size(), c.file_offset + c.size);
+        return {begin - c.file_offset, out.subspan(begin - offset, end - begin)};
+    }
 };
 
 struct layer_reader::pursuit {
@@ -81,10 +86,8 @@ std::optional<std::size_t> layer_reader::read_now(
         if (!handle) {
             return std::nullopt;
         }
-        const auto begin = std::max(offset, c.file_offset);
-        const auto end = std::min(offset + size, c.file_offset + c.size);
-        const auto to = out.subspan(begin - offset, end - begin);
-        if (handle->read_now(begin - c.file_offset, to) != to.size()) {
+        const auto p = part::of(c, offset, out.first(size));
+        if (handle->read_now(p.from, p.to) != p.to.size()) {
             return std::nullopt;
         }
     }
@@ -107,19 +110,6 @@ bool layer_reader::nears_the_end(const layer& l, const chunk_record& c) noexcept
     const auto& p = found->second;
     return p.window > first_window && c.blob_offset >= p.end && c.compressed_end <= p.ahead &&
            p.ahead - c.compressed_end < p.window / 2;
-}
-
-std::vector<layer_reader::part> layer_reader::parts_of(
-  const layer& l, entry_id file, std::uint64_t offset, std::span<std::byte> out) {
-    std::vector<part> parts;
-    for (const auto& c : covering(l.toc(), file, offset, offset + out.size())) {
-        const auto begin = std::max(offset, c.file_offset);
-        const auto end = std::min(offset + out.size(), c.file_offset + c.size);
-        parts.push_back(
-          {l.toc().chunk_number(c), begin - c.file_offset,
-           out.subspan(begin - offset, end - begin)});
-    }
-    return parts;
 }
 
 task<result<layer_reader::content>> layer_reader::read(
@@ -150,9 +140,9 @@ task<result<layer_reader::content>> layer_reader::read(
     const auto demand = [] { return lane::demand; };
     made.memory = co_await fetcher.memory().take(size, demand);
     made.bytes = buffer(size);
-    const auto parts = parts_of(*l, file, offset, made.bytes.span());
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        auto copied = co_await copy_out((*got)[i], parts[i].from, parts[i].to);
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+        const auto p = part::of(chunks[i], offset, made.bytes.span());
+        auto copied = co_await copy_out((*got)[i], p.from, p.to);
         if (!copied) {
             co_return copied.error();
         }
@@ -224,17 +214,9 @@ void layer_reader::look_ahead(const layer_ptr& l, std::uint32_t last_chunk) {
       });
 }
 
-namespace {
-task<result<void>> stop_tasks(background_tasks& tasks) {
-    co_await tasks.stop();
-    co_return result<void>();
-}
-} // namespace
-
 task<void> layer_reader::stop() {
-    for (unsigned id = 0; id < shards_.size(); ++id) {
-        auto work = [&tasks = state_[id]->tasks] { return stop_tasks(tasks); };
-        co_await call_on(shards_.at(id), lane::demand, std::move(work));
+    for (const auto& each : state_) {
+        co_await each->tasks.stop_from_elsewhere();
     }
 }
 

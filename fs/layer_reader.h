@@ -60,12 +60,10 @@ public:
     task<void> stop();
 
 private:
-    struct part;    // of a read: a chunk, and which of its bytes go where
+    struct part;    // of a read: which bytes of a chunk go where
     struct pursuit; // how far a shard looks ahead in one layer
     struct per_shard;
 
-    static std::vector<part>
-    parts_of(const layer& l, entry_id file, std::uint64_t offset, std::span<std::byte> out);
     per_shard& here() noexcept;
     bool nears_the_end(const layer& l, const chunk_record& c) noexcept;
     bool pursue(pursuit& p, const chunk_record& c) const noexcept;

@@ -1,6 +1,5 @@
 #include "fs/learned_prefetch.h"
 
-#include "actors/call.h"
 #include "actors/log.h"
 
 #include <algorithm>
@@ -12,11 +11,6 @@ namespace {
 
 // One request may fail for reasons of its own; more of them are the registry's.
 constexpr unsigned failures_at_most = 3;
-
-task<result<bool>>
-prefetch_on(chunk_fetcher& fetcher, layer_ptr l, std::vector<std::uint32_t> chunks) {
-    co_return co_await fetcher.prefetch(std::move(l), std::move(chunks), lane::prefetch);
-}
 
 } // namespace
 
@@ -194,11 +188,8 @@ void learned_prefetch::serve() {
 task<void> learned_prefetch::fetch(job_ptr j, replay_stretch s) {
     counted_.chunks_replayed.add(s.chunks.size());
     auto& fetcher = *fetchers_[next_fetcher_++ % fetchers_.size()];
-    auto work = [&fetcher, of = j->of, chunks = std::move(s.chunks)] {
-        return prefetch_on(fetcher, of, chunks);
-    };
-    const auto done = co_await call_on(fetcher.home(), lane::prefetch, std::move(work));
-    const bool all_there = done && *done;
+    const bool all_there =
+      co_await fetcher.prefetch_from_elsewhere(j->of, std::move(s.chunks), lane::prefetch);
     --j->under_way;
     --under_way_;
     bytes_under_way_ -= s.bytes;

@@ -8,15 +8,6 @@
 
 namespace firstlight {
 
-namespace {
-
-task<result<void>> stop_tasks(background_tasks& tasks) {
-    co_await tasks.stop();
-    co_return result<void>();
-}
-
-} // namespace
-
 read_recorder::read_recorder(runtime& shards, options o, sink to)
   : shards_(shards)
   , options_(o)
@@ -206,9 +197,8 @@ task<void> read_recorder::stop() {
     for (auto& g : left) {
         co_await collect(std::move(g));
     }
-    for (unsigned id = 0; id < shards_.size(); ++id) {
-        auto work = [&tasks = state_[id]->tasks] { return stop_tasks(tasks); };
-        co_await call_on(shards_.at(id), lane::demand, std::move(work));
+    for (const auto& each : state_) {
+        co_await each->tasks.stop_from_elsewhere();
     }
 }
 
