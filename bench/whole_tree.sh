@@ -11,14 +11,6 @@
 cpu_seconds() { # of the daemon so far
     awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$(daemon_pid)/stat"
 }
-link_bytes() { # that it has brought to this side so far
-    local lines
-    lines=$(grep -c bytes_down "$work/link.log" || true)
-    kill -USR1 "${e2e_pids[link]}"
-    wait_until 5 "the link's counters" counters_after "$lines"
-    grep -o '"bytes_down":[0-9]*' "$work/link.log" | tail -n 1 | cut -d: -f2
-}
-counters_after() { (($(grep -c bytes_down "$work/link.log") > $1)); }
 read_tree() {
     if [[ $BENCH_INSIDE == 1 ]]; then
         # Its output is read: tar does not read files that go to /dev/null.

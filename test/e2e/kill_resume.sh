@@ -24,15 +24,6 @@ containerd_start
 daemon_start
 image=$(ref esgz "$link_host")
 
-# Bytes that the link has brought to this side, of the counters that it prints when asked.
-brought() {
-    local lines
-    lines=$(grep -c bytes_down "$work/link.log" || true)
-    kill -USR1 "${e2e_pids[link]}"
-    wait_until 5 "the link's counters" counters_after "$lines"
-    grep -o '"bytes_down":[0-9]*' "$work/link.log" | tail -n 1 | cut -d: -f2
-}
-counters_after() { (($(grep -c bytes_down "$work/link.log") > $1)); }
 # Bytes of blobs that were asked for, each counted once however often it was.
 asked_once() {
     "$e2e_python" - "$work/link-requests.log" "$work/registry" <<'PYTHON'
@@ -63,15 +54,15 @@ complete() { metric '^firstlight_layers_complete_total'; }
 all_complete() { (($(complete) == layers)); }
 quiet() { # nothing more comes
     local before
-    before=$(brought)
+    before=$(link_bytes)
     sleep 0.3
-    [[ $(brought) == "$before" ]]
+    [[ $(link_bytes) == "$before" ]]
 }
 
 image_pull firstlight "$image"
 layers=$(image_layers "$image" | wc -l)
 whole=$(image_bytes "$image")
-pulled=$(brought)
+pulled=$(link_bytes)
 wait_until 120 "half of the image to be there" fetched_at_least $((whole / 2))
 # One look, then the kill: how much was on its way to the disk.
 scrape=$(metrics)
@@ -81,14 +72,14 @@ ok "killed after $had of $whole bytes"
 say "of these $((had - $(metric_in '^firstlight_chunk_fetched_bytes_total' <<<"$scrape"))) had no whole chunk yet;" \
     "$(metric_in '^firstlight_cache_memory_bytes' <<<"$scrape") bytes of content were not on disk"
 wait_until 20 "the link to be empty" quiet
-before=$(brought)
-(($(brought) < whole)) || fail "all was there before the kill"
+before=$(link_bytes)
+(($(link_bytes) < whole)) || fail "all was there before the kill"
 
 daemon_start
 wait_until 120 "all $layers layers to be complete" all_complete
 ok "the download went on by itself: all $layers layers are complete"
 wait_until 20 "the link to be empty" quiet
-total=$(brought)
+total=$(link_bytes)
 requests=$(wc -l <"$work/link-requests.log")
 once=$(asked_once)
 # The manifest, and headers of 300 bytes or so, are in this as well.

@@ -326,6 +326,16 @@ link_start() {
     link_host=${link_host#listening }
 }
 link_stop() { e2e_stop link; }
+# link_bytes: those that it has brought to this side so far, of the counters that it
+# prints when asked.
+link_bytes() {
+    local lines
+    lines=$(grep -c bytes_down "$work/link.log" || true)
+    kill -USR1 "${e2e_pids[link]}"
+    wait_until 5 "the link's counters" link_counters_after "$lines"
+    grep -o '"bytes_down":[0-9]*' "$work/link.log" | tail -n 1 | cut -d: -f2
+}
+link_counters_after() { (($(grep -c bytes_down "$work/link.log") > $1)); }
 
 # blob_server_start: nginx in front of the registry, serves blobs from its storage and
 # leaves the rest to it, as registries do that keep blobs in an object store. Debian's

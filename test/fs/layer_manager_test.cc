@@ -3,10 +3,11 @@
 #include "fs/layer_manager.h"
 
 #include "actors/call.h"
-#include "fs/index_compiler.h"
 #include "net/registry_hub.h"
 #include "test/estargz_builder.h"
+#include "test/fs/layer_rig.h"
 #include "test/imposter/registry_imposter.h"
+#include "test/noise.h"
 #include "test/rig.h"
 #include "test/temporary_directory.h"
 
@@ -18,18 +19,9 @@
 using namespace firstlight;
 using namespace std::chrono_literals;
 using test::estargz_builder;
+using test::noise;
 
 namespace {
-
-std::string noise(std::size_t size) {
-    std::string text(size, '\0');
-    unsigned seed = 7;
-    for (auto& c : text) {
-        seed = seed * 1664525 + 1013904223;
-        c = static_cast<char>(seed >> 24);
-    }
-    return text;
-}
 
 task<bool> await_prefetch(layer_manager& m, std::vector<std::uint32_t> numbers) {
     co_await m.await_prefetch(std::move(numbers), std::stop_token());
@@ -107,18 +99,15 @@ struct manager_rig {
     }
     static test::estargz_blob layer_blob() {
         return estargz_builder({.chunk_size = 1 << 20})
-          .file("a", noise(20'000))
+          .file("a", noise(20'000, 7))
           .prefetch_landmark()
-          .file("b", noise(50'000))
+          .file("b", noise(50'000, 7))
           .build();
     }
     // Earlier starts have read "b".
     void know_of_b() {
         const auto blob = layer_blob();
-        toc_input input;
-        input.member = blob.toc_member();
-        input.payload_size = blob.toc_offset;
-        const auto toc = index::from_buffer(std::move(compile_index(input).value().bytes)).value();
+        const auto toc = test::opened(blob);
         read_profile profile(blob.toc, blob.layer);
         const first_read b{toc->chunks(*toc->find(0, "b"))[0].blob_offset, 0};
         profile.learn({&b, 1}, "image");

@@ -2,14 +2,15 @@
 // the kernel.
 
 #include "actors/call.h"
-#include "fs/index_compiler.h"
 #include "fs/layer_filler.h"
 #include "fs/layer_reader.h"
 #include "fs/learned_prefetch.h"
 #include "fs/state_file.h"
 #include "net/registry_hub.h"
 #include "test/estargz_builder.h"
+#include "test/fs/layer_rig.h"
 #include "test/imposter/registry_imposter.h"
+#include "test/noise.h"
 #include "test/result_text.h"
 #include "test/rig.h"
 #include "test/temporary_directory.h"
@@ -26,17 +27,9 @@
 using namespace firstlight;
 using namespace std::chrono_literals;
 using test::estargz_builder;
+using test::noise;
 
 namespace {
-
-std::string noise(std::size_t size, unsigned seed) {
-    std::string text(size, '\0');
-    for (auto& c : text) {
-        seed = seed * 1664525 + 1013904223;
-        c = static_cast<char>(seed >> 24);
-    }
-    return text;
-}
 
 task<result<void>> stop_client(registry_client& c) {
     co_await c.stop();
@@ -181,18 +174,11 @@ struct layer_rig {
     void mount(
       const test::estargz_blob& blob, std::optional<std::string> served = {},
       std::uint32_t number = 1) {
-        toc_input input;
-        input.member = blob.toc_member();
-        input.payload_size = blob.toc_offset;
-        input.expected = blob.toc;
-        auto compiled = compile_index(input);
-        REQUIRE(compiled.has_value());
-        auto toc = index::from_buffer(std::move(compiled->bytes));
-        REQUIRE(toc.has_value());
         registry.put_blob(blob.layer, served.value_or(blob.bytes));
         std::vector<blob_address> sources{{registry.host(), "library/thing", blob.layer}};
         mounted = std::make_shared<const layer>(
-          number, blob.layer, blob.bytes.size(), *toc, sources, std::make_shared<counter>(2));
+          number, blob.layer, blob.bytes.size(), test::opened(blob), sources,
+          std::make_shared<counter>(2));
     }
     entry_id file(std::string_view name) const { return *mounted->toc().find(0, name); }
     std::future<result<std::string>> reading(

@@ -1,6 +1,7 @@
 #include "fs/replay_plan.h"
 
 #include "test/fs/layer_rig.h"
+#include "test/noise.h"
 
 #include <algorithm>
 
@@ -8,14 +9,7 @@ namespace firstlight {
 
 namespace {
 
-std::string noise(std::size_t size, unsigned seed) {
-    std::string text(size, '\0');
-    for (auto& c : text) {
-        seed = seed * 1664525 + 1013904223;
-        c = static_cast<char>(seed >> 24);
-    }
-    return text;
-}
+using test::noise;
 
 /// Twenty chunks that do not compress, about 1030 bytes each in the blob.
 struct plan_rig {

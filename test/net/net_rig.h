@@ -6,6 +6,7 @@
 #include "net/registry_client.h"
 #include "net/registry_hub.h"
 #include "test/imposter/registry_imposter.h"
+#include "test/noise.h"
 #include "test/rig.h"
 
 #include <doctest/doctest.h>
@@ -36,13 +37,7 @@ public:
 };
 
 inline std::string pattern(std::size_t size) {
-    std::string text(size, '\0');
-    unsigned state = 1;
-    for (auto& c : text) {
-        state = state * 1664525 + 1013904223;
-        c = static_cast<char>(state >> 24);
-    }
-    return text;
+    return noise(size, 1);
 }
 
 /// Retries that a test can wait for.
