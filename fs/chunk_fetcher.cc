@@ -295,13 +295,13 @@ task<void> chunk_fetcher::fill(layer_ptr source, run_ptr r) {
 task<result<void>> chunk_fetcher::fetch(layer_ptr source, run_ptr r, deadline patience) {
     fault last(errc::unavailable, "the layer has no source");
     for (const auto& from : source->sources()) {
+        if (r->exhausted()) { // all of it is fetched apart by now
+            co_return result<void>();
+        }
         const auto range = r->range();
         auto stream = co_await registry_.open(from, range, r->priority(), patience);
         if (!stream) {
             last = stream.error();
-            if (r->exhausted()) { // all of it is fetched apart by now
-                co_return result<void>();
-            }
             continue;
         }
         r->reads(stream->get(), range.begin());

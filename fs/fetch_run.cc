@@ -72,12 +72,17 @@ std::vector<fetch_piece_ptr> fetch_run::take_urgent() {
       pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(next_));
     const auto before = next_;
     const auto coming = coming_until();
+    auto next_in_turn = position(); // nothing that nobody waits for lies before this
     while (!exhausted()) {
         const auto stream = take_stream();
         const auto wanted = urgency_of(stream);
         const auto& last = *stream.back();
         const bool raised = wanted < base_;
-        const bool apart = raised && last.record.compressed_end > coming;
+        const bool in_turn = last.record.blob_offset <= next_in_turn;
+        const bool apart = raised && !in_turn && last.record.compressed_end > coming;
+        if (raised && in_turn) {
+            next_in_turn = last.record.compressed_end;
+        }
         if (raised && !apart) {
             hurry_until_ = std::max(hurry_until_, last.record.compressed_end);
             hurry_ = std::min(hurry_, wanted);
@@ -87,6 +92,7 @@ std::vector<fetch_piece_ptr> fetch_run::take_urgent() {
     }
     next_ = before;
     pieces_ = std::move(others);
+    priority_.look_again();
     return urgent;
 }
 

@@ -68,9 +68,9 @@ public:
         end_of_stream_ = from ? at + from->left() : 0;
     }
 
-    /// Takes out the pieces that somebody waits for in a higher lane than the run's and
-    /// whose bytes will not come soon. In the order of the blob, each with all pieces of
-    /// its compressed stream. For the others the run hurries.
+    /// Takes out the pieces that somebody waits for in a higher lane than the run's, unless
+    /// their bytes come soon, or are what the run would ask for next. In the order of the
+    /// blob, each with all pieces of its compressed stream. For the others the run hurries.
     std::vector<fetch_piece_ptr> take_urgent();
 
     /// Where in the blob the next byte lies that it reads.

@@ -14,7 +14,7 @@ namespace {
 using clock = link_share::clock;
 using std::chrono::milliseconds;
 
-// How long a stream waits before it looks whether it has been raised.
+// The longest that a stream waits before it asks again.
 constexpr milliseconds turn{5};
 constexpr milliseconds least_wait{1};
 // How often it is looked whether demand is over.
@@ -118,13 +118,12 @@ bool link_keeper::try_admit(std::uint64_t bytes) {
     return true;
 }
 
-task<result<bool>> link_keeper::admit(std::uint64_t bytes) {
+task<result<clock::duration>> link_keeper::admit(std::uint64_t bytes) {
     if (try_admit(bytes)) {
-        co_return true;
+        co_return clock::duration::zero();
     }
     const auto left = std::max(share_.next_admission(), background_free_at_) - clock::now();
-    (void)co_await sleep_for(std::clamp<clock::duration>(left, least_wait, turn), tasks_.token());
-    co_return try_admit(bytes);
+    co_return std::clamp<clock::duration>(left, least_wait, turn);
 }
 
 link_gate::link_gate(shard& home, std::shared_ptr<link_keeper> keeper)
@@ -179,9 +178,10 @@ link_gate::pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token
         if (!admitted) {
             co_return admitted.error();
         }
-        if (*admitted) {
+        if (*admitted == clock::duration::zero()) {
             break;
         }
+        co_await raised_.wait_for(*admitted, stop);
     }
     co_return result<void>();
 }

@@ -2,6 +2,7 @@
 
 #include "actors/background.h"
 #include "actors/deadline.h"
+#include "actors/event.h"
 #include "actors/result.h"
 #include "actors/shard.h"
 #include "net/link_share.h"
@@ -47,9 +48,9 @@ public:
     void demand(bool began);
     void received(const per_lane<std::uint64_t>& bytes);
     void answered(link_share::clock::duration queued, link_share::clock::duration nearest);
-    /// Waits until the background may read `bytes`, but not for long: false means to ask
-    /// again.
-    task<result<bool>> admit(std::uint64_t bytes);
+    /// Whether the background may read `bytes` now: if not, how long to wait before the
+    /// next try, which is never long; 0: it may.
+    task<result<link_share::clock::duration>> admit(std::uint64_t bytes);
 
 private:
     void tell();
@@ -80,9 +81,11 @@ public:
     /// A stream that is open, and its lane.
     class stream_mark;
 
-    /// Returns when a stream of lane `l` may read `bytes`. While it waits it looks at
-    /// `l` again and again: who is raised waits no more. stopping; timed_out at `d`.
+    /// Returns when a stream of lane `l` may read `bytes`, or has been raised (see
+    /// look_again()). stopping; timed_out at `d`.
     task<result<void>> pass(request_lane l, std::uint64_t bytes, deadline d, std::stop_token stop);
+    /// A stream has been raised: if it waits in pass(), it waits no more.
+    void look_again() noexcept { raised_.notify_all(); }
     /// `bytes` have been read.
     void received(lane l, std::uint64_t bytes);
     /// A request has been answered, `queued` later than the `nearest` that its server took.
@@ -108,6 +111,7 @@ private:
 
     const std::shared_ptr<link_keeper> keeper_;
     const std::shared_ptr<link_view> view_;
+    event raised_;
     per_lane<unsigned> streams_{};
     per_lane<std::uint64_t> unreported_{};
     link_share::clock::time_point reported_{};

@@ -26,7 +26,10 @@ range_stream::range_stream(
   , position_(range.begin())
   , end_(std::max(range.begin(), range.end()))
   , mark_(finder.gate(), priority_.get()) {
-    priority_.watch(this, [this] { mark_.follow(priority_.get()); });
+    priority_.watch(this, [this] {
+        mark_.follow(priority_.get());
+        finder_.gate().look_again();
+    });
 }
 
 range_stream::~range_stream() {

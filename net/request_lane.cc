@@ -7,6 +7,10 @@ void request_lane::promote(lane l) {
         return;
     }
     state_->now = l;
+    look_again();
+}
+
+void request_lane::look_again() {
     // By copy: a watcher may end its watch.
     const auto watchers = state_->watchers;
     for (const auto& [owner, changed] : watchers) {

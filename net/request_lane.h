@@ -33,13 +33,15 @@ public:
     /// Takes effect at once, also for a request that waits for a connection.
     /// A lane below the present one changes nothing.
     void promote(lane l);
+    /// The computed urgency has changed: takes effect at once as well.
+    void look_again();
 
     /// Whether a connection has been given to it: the request is sent, or about to be.
     bool granted() const noexcept { return state_->granted; }
     /// For the connection pool.
     void set_granted(bool yes) noexcept { state_->granted = yes; }
 
-    /// Calls `changed` after each promotion, until unwatch(owner).
+    /// Calls `changed` after each promotion and look_again(), until unwatch(owner).
     void watch(const void* owner, std::function<void()> changed);
     void unwatch(const void* owner) noexcept;
 

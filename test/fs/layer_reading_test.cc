@@ -570,6 +570,19 @@ TEST_CASE_FIXTURE(layer_rig, "a run whose parts were fetched apart fails only wh
     CHECK(reading("f", 0, 100).get().error().code() == errc::unavailable);
 }
 
+TEST_CASE_FIXTURE(layer_rig, "a fetch that is taken over before it has begun asks for nothing") {
+    const auto content = noise(100'000, 45);
+    mount(estargz_builder({.chunk_size = 1000}).file("f", content).build());
+    for (std::uint32_t n = 0; n < 100; ++n) {
+        auto ahead =
+          test::start(shards.at(1), fetch_ahead(*fetchers[1], mounted, {n}, lane::background));
+        auto read = reading("f", n * 1000, 1000);
+        CHECK(read.get().value() == content.substr(n * 1000, 1000));
+        CHECK(ahead.get().has_value());
+    }
+    CHECK(blob_requests() <= 100);
+}
+
 TEST_CASE("with next to no memory everything is read all the same, one stream after the other") {
     layer_rig rig(0, 1);
     const auto content = noise(300'000, 44);
