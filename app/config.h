@@ -109,6 +109,9 @@ struct config {
         std::string identity_token;
         bool insecure_skip_verify = false;
         std::string ca_file; // empty: the system's authorities
+        // A certificate to present; the key may be in the same file. Empty: none.
+        std::string certificate_file;
+        std::string key_file;
     };
 
     struct registry_section {

@@ -2,6 +2,7 @@
 // its in-process form (and containerd's CRI plugin) has it.
 
 #include "app/config_keys.h"
+#include "app/header_table.h"
 
 #include <openssl/evp.h>
 
@@ -33,34 +34,6 @@ std::string canonical(std::string host) {
     return host == "docker.io" ? "registry-1.docker.io" : host;
 }
 
-bool header_text(std::string_view text) { // RFC 9110, section 5.5
-    return std::ranges::none_of(
-      text, [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7f; });
-}
-
-bool header_name(std::string_view text) { // RFC 9110, section 5.1: a token
-    constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
-    return !text.empty() && std::ranges::all_of(text, [&](unsigned char c) {
-        return std::isalnum(c) != 0 || marks.find(static_cast<char>(c)) != marks.npos;
-    });
-}
-
-void add_header(config_section& from, const std::string& name, config::endpoint& to) {
-    const auto* node = from.any(name);
-    std::vector<std::string> values;
-    if (std::holds_alternative<std::string>(node->value)) {
-        values.push_back(std::get<std::string>(node->value));
-    } else {
-        values = from.texts(name);
-    }
-    for (auto& value : values) {
-        if (!header_name(name) || !header_text(value)) {
-            from.fail(name, "expected an HTTP header, without control characters");
-        }
-        to.headers.emplace_back(name, std::move(value));
-    }
-}
-
 std::optional<seconds> request_timeout(config_section& from, seconds global) {
     const auto n = from.integer("request_timeout_sec", -longest_sec, longest_sec).value_or(0);
     if (n < 0) {
@@ -74,11 +47,7 @@ void read_mirror(config_section& from, const config& so_far, config::registry_ho
     mirror.host = from.text("host").value_or("");
     mirror.plain_http = from.boolean("insecure").value_or(false) || local(mirror.host);
     mirror.request_timeout = request_timeout(from, so_far.registry.request_timeout);
-    const auto& headers = from.table("header");
-    config_section header(headers, from.full_name("header"), from.findings());
-    for (const auto& entry : headers) {
-        add_header(header, entry.key, mirror);
-    }
+    mirror.headers = read_header_table(from);
     if (!plain_host(mirror.host)) {
         from.warn(
           "host", "mirror left out: expected host or host:port, found \"" + mirror.host + "\"");
@@ -210,8 +179,11 @@ void read_auth(config_section& s, config::registry_host& to) {
 void read_tls(config_section& s, config::registry_host& to) {
     to.insecure_skip_verify = s.boolean("insecure_skip_verify").value_or(false);
     to.ca_file = s.text("ca_file").value_or("");
-    s.no_effect_text("cert_file", "", "no client certificate is presented");
-    s.no_effect_text("key_file", "", "no client certificate is presented");
+    to.certificate_file = s.text("cert_file").value_or("");
+    to.key_file = s.text("key_file").value_or("");
+    if (to.certificate_file.empty() && !to.key_file.empty()) {
+        s.fail("key_file", "expected a cert_file besides");
+    }
 }
 
 void read_cri_hosts(config_section& registry, config& to) {

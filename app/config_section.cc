@@ -125,6 +125,12 @@ std::vector<std::string> config_section::texts(std::string_view key) {
     return all;
 }
 
+std::vector<std::string> config_section::text_or_texts(std::string_view key) {
+    const auto* node = any(key);
+    const auto* one = node ? std::get_if<std::string>(&node->value) : nullptr;
+    return one ? std::vector<std::string>{*one} : texts(key);
+}
+
 const toml_table& config_section::table(std::string_view key) {
     static const toml_table none;
     const auto* value = typed<toml_table>(key, "a table");

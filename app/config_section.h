@@ -54,6 +54,8 @@ public:
     std::optional<std::int64_t> integer(std::string_view key, std::int64_t min, std::int64_t max);
     std::optional<std::string> text(std::string_view key);
     std::vector<std::string> texts(std::string_view key);
+    /// The same, where a single string will do as well.
+    std::vector<std::string> text_or_texts(std::string_view key);
     /// An empty table if absent.
     const toml_table& table(std::string_view key);
     const toml_node* any(std::string_view key);

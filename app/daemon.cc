@@ -42,15 +42,33 @@ registry_endpoint to_endpoint(const config::endpoint& e) {
     return to;
 }
 
+tls_files tls_of(const config::registry_section& section, const std::string& host) {
+    tls_files to;
+    const auto known = section.hosts.find(host);
+    if (known == section.hosts.end()) {
+        return to;
+    }
+    const auto& from = known->second;
+    if (!from.ca_file.empty()) {
+        to.authorities.push_back(from.ca_file);
+        to.in_place_of_the_system = true;
+    }
+    if (!from.certificate_file.empty()) {
+        to.clients.push_back({from.certificate_file, from.key_file});
+    }
+    to.skip_verify = from.insecure_skip_verify;
+    return to;
+}
+
 registry_config to_registry_config(const config::registry_section& section) {
     registry_config to;
     for (const auto& [name, host] : section.hosts) {
         auto& known = to.hosts[name];
         for (const auto& mirror : host.mirrors) {
             known.mirrors.push_back(to_endpoint(mirror));
+            known.mirrors.back().tls = tls_of(section, mirror.host);
         }
-        known.origin.ca_file = host.ca_file;
-        known.origin.skip_verify = host.insecure_skip_verify;
+        known.origin.tls = tls_of(section, name);
     }
     to.request_timeout = section.request_timeout;
     to.max_retries = section.max_retries;

@@ -127,21 +127,8 @@ blob_finder::blob_finder(shard& home, registry_hub& hub)
   , gate_(home, hub.link())
   , connections_(home, pool_limits(hub.config()), hub.metrics(), hub.circuits(), &gate_)
   , random_(static_cast<unsigned>(steady::now().time_since_epoch().count() + home.id()))
+  , endpoints_(home, hub)
   , tasks_(home) {
-}
-
-result<blob_finder::endpoints> blob_finder::endpoints_for(const std::string& registry) {
-    if (const auto known = endpoints_.find(registry); known != endpoints_.end()) {
-        return known->second;
-    }
-    auto all = endpoints_of(hub_.config(), registry);
-    if (!all) {
-        return all.error();
-    }
-    bound(endpoints_, most_registries);
-    auto shared = std::make_shared<const std::vector<endpoint>>(std::move(*all));
-    endpoints_.emplace(registry, shared);
-    return endpoints(shared);
 }
 
 std::vector<const endpoint*>
@@ -218,7 +205,7 @@ blob_finder::wait(std::chrono::milliseconds pause, fault why, lane l, deadline d
 }
 
 task<blob_finder::outcome> blob_finder::ask_all(const wish& w) {
-    const auto all = endpoints_for(w.blob.registry());
+    const auto all = co_await endpoints_.of(w.blob.registry(), w.until);
     if (!all) {
         co_return miss(all.error());
     }
@@ -254,7 +241,7 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
         co_return miss(start.error());
     }
     const auto key = key_of(*start);
-    const auth_scope scope(at.base(), at.credential_host(), w.blob.repository());
+    const auth_scope scope(at, w.blob.repository());
     const bool own_patience = at.timeout().count() > 0;
     const auto silence = own_patience ? at.timeout() : config().request_timeout;
     const patience p(silence, d);
@@ -271,7 +258,7 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
         auto request = request_for(to, ours ? &at : nullptr, proof, w.query);
         flow_claim share(w.blob.registry() + "/" + w.blob.repository(), w.query.length());
         auto got = co_await send(
-          connections_, metrics(), to, trust().of(to), std::move(request), w.priority, p,
+          connections_, metrics(), to, trust().terms(at, to), std::move(request), w.priority, p,
           std::move(share));
         if (!got) {
             const bool elsewhere = remembered && got.error().code() == errc::unavailable;
@@ -351,7 +338,7 @@ void blob_finder::try_out(const endpoint& at, const wish& w) {
     if (!due || *due > steady::now() || !to) {
         return;
     }
-    const auth_scope scope(at.base(), at.credential_host(), w.blob.repository());
+    const auth_scope scope(at, w.blob.repository());
     auto work = [this, at, to = *to, proof = proof_for(scope)](std::stop_token) {
         return probe(at, to, proof);
     };
@@ -364,7 +351,7 @@ task<void> blob_finder::probe(endpoint at, url to, std::string proof) {
     const patience p(silence, deadline::after(2 * silence));
     auto request = request_for(to, &at, std::move(proof), range_query::size());
     auto got = co_await send(
-      connections_, metrics(), to, trust().of(to), std::move(request), lane::background, p);
+      connections_, metrics(), to, trust().terms(at, to), std::move(request), lane::background, p);
     if (got) {
         co_await discard(std::move(*got), p);
     }
@@ -377,7 +364,9 @@ http_request blob_finder::request_for(
     request.add("Range", q.header());
     if (ours) {
         for (const auto& [name, value] : ours->headers()) {
-            request.add(name, value);
+            if (proof.empty() || !same_name(name, "Authorization")) {
+                request.add(name, value);
+            }
         }
     }
     if (!proof.empty()) {
@@ -468,8 +457,8 @@ void blob_finder::forget(const std::string& key, const url& stale) {
     tasks_.spawn("withdraw a redirect", lane::prefetch, std::move(tell));
 }
 
-task<result<url>> blob_finder::first_stop(blob_address blob, deadline d) {
-    const auto all = endpoints_for(blob.registry());
+task<result<std::pair<url, dial_terms>>> blob_finder::first_stop(blob_address blob, deadline d) {
+    const auto all = co_await endpoints_.of(blob.registry(), d);
     if (!all) {
         co_return all.error();
     }
@@ -478,10 +467,12 @@ task<result<url>> blob_finder::first_stop(blob_address blob, deadline d) {
     if (!start) {
         co_return start.error();
     }
-    const auth_scope scope(at->base(), at->credential_host(), blob.repository());
+    const auth_scope scope(*at, blob.repository());
     const auto key = key_of(*start);
     co_await recall(scope, key, lane::prefetch, d);
-    co_return redirect_for(key).value_or(*start);
+    auto to = redirect_for(key).value_or(*start);
+    auto how = trust().terms(*at, to);
+    co_return std::pair(std::move(to), std::move(how));
 }
 
 void blob_finder::mark_no_suffix(const std::string& registry) {
@@ -491,12 +482,14 @@ void blob_finder::mark_no_suffix(const std::string& registry) {
 
 void blob_finder::abort() noexcept {
     stop_.request_stop();
+    endpoints_.abort();
     connections_.abort();
 }
 
 task<void> blob_finder::stop() {
     abort();
     co_await tasks_.stop();
+    co_await endpoints_.stop();
     co_await connections_.stop();
 }
 

@@ -4,6 +4,7 @@
 #include "net/backoff.h"
 #include "net/connection_pool.h"
 #include "net/endpoint.h"
+#include "net/endpoint_cache.h"
 #include "net/http_call.h"
 #include "net/link_gate.h"
 #include "net/range_query.h"
@@ -61,6 +62,8 @@ public:
 /// each probe that fails meanwhile counts as a retry; the lower lanes fail at once, and
 /// leave their place to what is for other servers.
 ///
+/// What a reload() changes is for requests to come: those under way go on as they are.
+///
 /// One per shard, part of its registry_client. What it has learned of blobs
 /// (`routes_`) and tokens (`proofs_`) are copies of what the hub knows; both are
 /// looked up anew after each suspension.
@@ -71,7 +74,9 @@ public:
     task<result<located>> find(const wish& w, backoff& tries);
     /// Where a request for `blob` would go first; proves who we are, if it is known
     /// that this will be wanted.
-    task<result<url>> first_stop(blob_address blob, deadline d);
+    task<result<std::pair<url, dial_terms>>> first_stop(blob_address blob, deadline d);
+    /// Where registries are reached is looked up anew before the next request.
+    void reload() { endpoints_.forget(); }
 
     connection_pool& connections() noexcept { return connections_; }
     const registry_config& config() const noexcept { return hub_.config(); }
@@ -100,11 +105,9 @@ private:
     // Why an endpoint did not answer.
     class miss;
     using outcome = boost::system::result<located, miss>;
-    using endpoints = std::shared_ptr<const std::vector<endpoint>>;
 
     task<outcome> ask_all(const wish& w);
     task<outcome> ask(const endpoint& at, const wish& w, deadline d);
-    result<endpoints> endpoints_for(const std::string& registry);
     std::vector<const endpoint*> in_order(const std::vector<endpoint>& all, const blob_address& b);
     void note(const endpoint& at, const blob_address& b, const fault& why);
 
@@ -129,8 +132,8 @@ private:
     connection_pool connections_;
     std::minstd_rand random_;
     std::stop_source stop_;
-    std::unordered_map<std::string, endpoints> endpoints_; // by registry
-    std::unordered_map<std::string, route> routes_;        // by the blob's URL there
+    endpoint_cache endpoints_;
+    std::unordered_map<std::string, route> routes_; // by the blob's URL there
     std::unordered_map<std::string, authorization> proofs_;
     std::unordered_set<std::string> no_suffix_;
     background_tasks tasks_;

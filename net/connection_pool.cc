@@ -13,6 +13,8 @@ using steady = std::chrono::steady_clock;
 constexpr std::size_t most_servers = 256;
 constexpr std::size_t most_dead_servers = 1024;
 constexpr std::chrono::seconds nearest_counts{30};
+// How long a server that did not speak TLS is not asked whether it has learned to.
+constexpr std::chrono::minutes plain_for{10};
 // Requests that wait for one dead server. More would leave no room in the client for
 // those to others.
 constexpr std::size_t most_outlasting = 256;
@@ -36,6 +38,7 @@ struct connection_pool::server {
     unsigned warming = 0;
     unsigned present = 0; // slots, those turned away included
     unsigned outlasting = 0;
+    steady::time_point plain_until{}; // it does not speak TLS, though its URL says so
     // The least of the present half minute and of the one before.
     steady::duration nearest = steady::duration::max();
     steady::duration nearest_before = steady::duration::max();
@@ -218,20 +221,22 @@ task<bool> connection_pool::granted(slot& s, deadline d) {
 
 // The background takes only connections whose windows were never opened wide; the
 // others prefer those that were.
-std::unique_ptr<http_stream> connection_pool::pick_idle(server& s, lane l) {
-    const bool lower = gate_ && l == lane::background;
+std::unique_ptr<http_stream>
+connection_pool::pick_idle(slot& for_whom, const url& to, const dial_terms& how) {
+    auto& s = for_whom.at;
+    const bool lower = gate_ && for_whom.priority.get() == lane::background;
     const auto oldest = steady::now() - limits_.idle_timeout;
     std::erase_if(s.idle, [oldest](const auto& i) { return i.since < oldest; });
     while (!s.idle.empty()) {
-        const auto wide = [](const auto& i) { return i.stream->wide(); };
+        const auto suits = [&](const auto& i) { return i.stream->suits(to, how.trust()); };
         auto found = std::find_if(s.idle.rbegin(), s.idle.rend(), [&](const auto& i) {
-            return wide(i) != lower; // the most recently used of its kind
+            return suits(i) && i.stream->wide() != lower; // the most recently used of its kind
         });
+        if (found == s.idle.rend() && !lower) {
+            found = std::find_if(s.idle.rbegin(), s.idle.rend(), suits);
+        }
         if (found == s.idle.rend()) {
-            if (lower) {
-                return nullptr;
-            }
-            found = s.idle.rbegin();
+            return nullptr;
         }
         auto stream = std::move(found->stream);
         s.idle.erase(std::next(found).base());
@@ -243,7 +248,7 @@ std::unique_ptr<http_stream> connection_pool::pick_idle(server& s, lane l) {
 }
 
 task<result<connection_pool::lease>> connection_pool::take(
-  url to, shared_tls_context trust, request_lane l, deadline d, freshness f, flow_claim c) {
+  url to, dial_terms how, request_lane l, deadline d, freshness f, flow_claim c) {
     auto& at = server_of(to.origin());
     const auto as = at.circuit.admit(l.get(), steady::now());
     if (as == circuit_breaker::pass::refused) {
@@ -260,7 +265,7 @@ task<result<connection_pool::lease>> connection_pool::take(
         co_return at.circuit.refusal(held->priority.get(), steady::now());
     }
     if (f == freshness::any) {
-        held->stream = pick_idle(at, held->priority.get());
+        held->stream = pick_idle(*held, to, how);
         held->reused = held->stream != nullptr;
     }
     if (!held->stream) {
@@ -268,7 +273,7 @@ task<result<connection_pool::lease>> connection_pool::take(
         if (!idle.empty() && idle.size() + at.leased.size() > limits_.connections[0]) {
             idle.erase(idle.begin());
         }
-        auto opened = co_await connect(at, to, std::move(trust), d, held->as);
+        auto opened = co_await connect(at, to, std::move(how), d, held->as);
         if (!opened) {
             held->as = circuit_breaker::pass::free; // connect() has reported it
             co_return opened.error();
@@ -281,37 +286,51 @@ task<result<connection_pool::lease>> connection_pool::take(
 }
 
 // That it succeeds says nothing yet: a server may accept, and be silent then.
-task<connection_pool::stream_result> connection_pool::connect(
-  server& at, url to, shared_tls_context trust, deadline d, circuit_breaker::pass as) {
+task<connection_pool::stream_result>
+connection_pool::connect(server& at, url to, dial_terms how, deadline d, circuit_breaker::pass as) {
     if (stop_.stop_requested()) {
         co_return fault(errc::stopping, "connecting to " + at.origin);
     }
     const auto began = steady::now();
-    const auto limit = d.within(limits_.connect_timeout);
+    const bool own_limit = how.limit().count() > 0;
+    const auto allowed = own_limit ? how.limit() : limits_.connect_timeout;
     const auto stop = at.connecting.get_token();
-    fault why;
-    auto addresses = co_await resolver_.resolve(to.name(), limit, stop);
-    if (addresses) {
-        auto opened = co_await http_stream::connect(
-          home_.on(lane::demand), to, std::move(*addresses), std::move(trust), limit, stop);
-        if (opened && !stop.stop_requested()) {
-            metrics_.connected();
-            co_return opened;
-        }
-        why = opened ? fault() : opened.error();
-    } else {
-        why = addresses.error();
+    auto opened = co_await open(at, to, std::move(how), d.within(allowed), stop);
+    if (opened && !stop.stop_requested()) {
+        metrics_.connected();
+        co_return opened;
     }
+    const auto why = opened ? fault() : opened.error();
     if (stop_.stop_requested()) {
         co_return fault(errc::stopping, "connecting to " + at.origin);
     }
     if (stop.stop_requested()) { // the circuit has opened
         co_return at.circuit.refusal(lane::demand, steady::now());
     }
-    const auto is =
-      circuit_breaker::evidence_of(why, steady::now() - began, limits_.connect_timeout);
+    const auto is = circuit_breaker::evidence_of(why, steady::now() - began, allowed);
     report(at, {as, is, why.context(), began});
     co_return why;
+}
+
+task<connection_pool::stream_result>
+connection_pool::open(server& at, url to, dial_terms how, deadline limit, std::stop_token stop) {
+    auto addresses = co_await resolver_.resolve(to.name(), limit, stop);
+    if (!addresses) {
+        co_return addresses.error();
+    }
+    const auto home = home_.on(lane::demand);
+    if (!how.may_be_plain() || steady::now() >= at.plain_until) {
+        auto opened = co_await http_stream::connect(home, to, *addresses, how.trust(), limit, stop);
+        if (opened || opened.error().code() != errc::unsupported) {
+            co_return opened;
+        }
+        if (!how.may_be_plain()) {
+            co_return fault(errc::unavailable, opened.error().context());
+        }
+        at.plain_until = steady::now() + plain_for;
+    }
+    co_return co_await http_stream::connect(
+      home, to.in_plain(), std::move(*addresses), how.trust(), limit, stop);
 }
 
 void connection_pool::report(server& at, circuit_breaker::report r) {
@@ -423,10 +442,10 @@ bool connection_pool::well(const url& to) const {
     return known == servers_.end() || known->second->circuit.well(steady::now());
 }
 
-task<void> connection_pool::connect_ahead(url to, shared_tls_context trust, deadline d) {
+task<void> connection_pool::connect_ahead(url to, dial_terms how, deadline d) {
     auto& at = server_of(to.origin()); // stays: it counts as warming
     const auto as = circuit_breaker::pass::free;
-    auto opened = co_await connect(at, to, std::move(trust), d, as);
+    auto opened = co_await connect(at, to, std::move(how), d, as);
     --at.warming;
     const bool room =
       !at.circuit.open() && at.idle.size() + at.leased.size() < limits_.connections[0];
@@ -436,8 +455,7 @@ task<void> connection_pool::connect_ahead(url to, shared_tls_context trust, dead
     }
 }
 
-task<void>
-connection_pool::warm(url to, shared_tls_context trust, unsigned connections, deadline d) {
+task<void> connection_pool::warm(url to, dial_terms how, unsigned connections, deadline d) {
     struct progress {
         unsigned left = 0;
         event done;
@@ -449,8 +467,8 @@ connection_pool::warm(url to, shared_tls_context trust, unsigned connections, de
            at.idle.size() + at.leased.size() + at.warming < wanted) {
         ++at.warming;
         ++shared->left;
-        auto one = [this, to, trust, d, shared](std::stop_token) -> task<void> {
-            co_await connect_ahead(to, trust, d);
+        auto one = [this, to, how, d, shared](std::stop_token) -> task<void> {
+            co_await connect_ahead(to, how, d);
             if (--shared->left == 0) {
                 shared->done.notify_all();
             }

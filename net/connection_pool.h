@@ -7,6 +7,7 @@
 #include "actors/shard.h"
 #include "net/circuit_board.h"
 #include "net/circuit_breaker.h"
+#include "net/dial_terms.h"
 #include "net/flow_turns.h"
 #include "net/host_resolver.h"
 #include "net/http_stream.h"
@@ -60,11 +61,11 @@ public:
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;
 
-    /// A connection to the server of `to`: an idle one, or a new one. timed_out
-    /// when `d` passes in the queue, unavailable when connecting fails (within
-    /// connect_timeout), and at once while the server's circuit is open; stopping.
-    task<result<lease>> take(
-      url to, shared_tls_context trust, request_lane l, deadline d, freshness f, flow_claim c = {});
+    /// A connection to the server of `to`: an idle one that was made with the same trust,
+    /// or a new one. timed_out when `d` passes in the queue, unavailable when connecting fails
+    /// (within connect_timeout), and at once while the server's circuit is open; stopping.
+    task<result<lease>>
+    take(url to, dial_terms how, request_lane l, deadline d, freshness f, flow_claim c = {});
 
     /// The server's circuit is open: since when, or nothing. Until when a request of lane
     /// `l` is refused; in the past if it may probe.
@@ -81,7 +82,7 @@ public:
 
     /// Connects ahead until the server has `connections` in use or idle, or the
     /// demand limit is reached. Returns when that is done or has failed.
-    task<void> warm(url to, shared_tls_context trust, unsigned connections, deadline d);
+    task<void> warm(url to, dial_terms how, unsigned connections, deadline d);
 
     /// Aborts what is under way and refuses the rest.
     void abort();
@@ -109,9 +110,11 @@ private:
     void lend(server& s, std::list<slot*>::iterator to);
     void dispatch(server& s);
     task<bool> granted(slot& s, deadline d);
-    std::unique_ptr<http_stream> pick_idle(server& s, lane l);
+    std::unique_ptr<http_stream> pick_idle(slot& s, const url& to, const dial_terms& how);
     task<stream_result>
-    connect(server& at, url to, shared_tls_context trust, deadline d, circuit_breaker::pass as);
+    connect(server& at, url to, dial_terms how, deadline d, circuit_breaker::pass as);
+    task<stream_result>
+    open(server& at, url to, dial_terms how, deadline limit, std::stop_token stop);
 
     task<bool> outlast(server& at, lane l, deadline d);
     void report(server& at, circuit_breaker::report r);
@@ -120,7 +123,7 @@ private:
     void told(const circuit_board::notice& n);
     void tell(const server& at, bool dead);
     double jitter();
-    task<void> connect_ahead(url to, shared_tls_context trust, deadline d);
+    task<void> connect_ahead(url to, dial_terms how, deadline d);
     task<void> reap(std::stop_token stop);
     void start_reaper();
 

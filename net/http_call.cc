@@ -23,13 +23,15 @@ fault judged(const fault& f, const patience& p) {
 }
 
 task<result<answered>> send(
-  connection_pool& pool, net_metrics& metrics, url to, shared_tls_context trust,
-  http_request request, request_lane l, patience p, flow_claim c) {
-    request.add("Host", to.authority());
+  connection_pool& pool, net_metrics& metrics, url to, dial_terms how, http_request request,
+  request_lane l, patience p, flow_claim c) {
+    if (!request.has("Host")) { // unless the operator wants another
+        request.add("Host", to.authority());
+    }
     request.add("Accept-Encoding", "identity");
     auto wanted = connection_pool::freshness::any;
     while (true) {
-        auto held = co_await pool.take(to, trust, l, p.all(), wanted, c);
+        auto held = co_await pool.take(to, how, l, p.all(), wanted, c);
         if (!held) {
             metrics.request(l.get(), 0);
             co_return judged(held.error(), p);

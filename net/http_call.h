@@ -45,8 +45,8 @@ private:
 /// The faults of http_stream and connection_pool; timed_out only once all of
 /// `p` is over, a mere silence is unavailable.
 task<result<answered>> send(
-  connection_pool& pool, net_metrics& metrics, url to, shared_tls_context trust,
-  http_request request, request_lane l, patience p, flow_claim c = {});
+  connection_pool& pool, net_metrics& metrics, url to, dial_terms how, http_request request,
+  request_lane l, patience p, flow_claim c = {});
 
 /// Reads up to `most` bytes of body. corrupt if there are more.
 task<result<std::string>> read_text(answered& from, std::size_t most, patience p);

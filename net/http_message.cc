@@ -10,12 +10,17 @@ char lower(char c) noexcept {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
+} // namespace
+
 bool same_name(std::string_view a, std::string_view b) noexcept {
     const auto equal = [](char x, char y) { return lower(x) == lower(y); };
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal);
 }
 
-} // namespace
+bool http_request::has(std::string_view name) const noexcept {
+    return std::ranges::any_of(
+      fields_, [name](const auto& field) { return same_name(field.first, name); });
+}
 
 std::string_view http_head::find(std::string_view name) const noexcept {
     for (const auto& [key, value] : fields_) {

@@ -12,6 +12,9 @@ namespace firstlight {
 
 using http_fields = std::vector<std::pair<std::string, std::string>>;
 
+/// Names of fields are compared without case.
+bool same_name(std::string_view a, std::string_view b) noexcept;
+
 class http_request {
 public:
     enum class method { get, post };
@@ -23,6 +26,7 @@ public:
     void add(std::string name, std::string value) {
         fields_.emplace_back(std::move(name), std::move(value));
     }
+    bool has(std::string_view name) const noexcept;
     void set_body(std::string body) { body_ = std::move(body); }
 
     method verb() const noexcept { return method_; }

@@ -10,13 +10,17 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <list>
 #include <stdexcept>
 #include <tuple>
 
@@ -113,6 +117,21 @@ public:
     }
 };
 
+bool is_ssl(error_code failed, int reason) noexcept {
+    return failed.category() == asio::error::get_ssl_category() &&
+           ERR_GET_REASON(static_cast<unsigned long>(failed.value())) == reason;
+}
+
+// It may say so in the handshake (TLS 1.2), or in place of an answer (TLS 1.3).
+bool refuses_our_certificate(error_code failed) noexcept {
+    constexpr std::array<int, 7> alerts{
+      SSL_R_SSLV3_ALERT_BAD_CERTIFICATE,      SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
+      SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED,  SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED,
+      SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN,  SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+      SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED};
+    return std::ranges::any_of(alerts, [failed](int alert) { return is_ssl(failed, alert); });
+}
+
 fault to_fault(error_code failed, std::string_view doing) {
     auto code = errc::unavailable;
     auto text = failed.message();
@@ -126,6 +145,9 @@ fault to_fault(error_code failed, std::string_view doing) {
     } else if (failed.category() == http::make_error_code(http::error::end_of_stream).category()) {
         code = errc::corrupt;
         text = "malformed response: " + text;
+    } else if (refuses_our_certificate(failed)) {
+        code = errc::failed_precondition;
+        text += "; the server wants another client certificate";
     }
     return fault(code, std::move(text)).in(doing);
 }
@@ -136,6 +158,11 @@ fault handshake_fault(error_code failed) {
     if (text.find("certificate verify failed") != text.npos) {
         code = errc::failed_precondition;
         text += "; set the registry's ca_file to the authority that signed its certificate";
+    } else if (refuses_our_certificate(failed)) {
+        return to_fault(failed, "TLS handshake");
+    } else if (is_ssl(failed, SSL_R_WRONG_VERSION_NUMBER)) {
+        code = errc::unsupported;
+        text += ": the server does not speak TLS";
     }
     return fault(code, std::move(text)).in("TLS handshake");
 }
@@ -225,27 +252,40 @@ http_head to_head(const reader& parser) {
 
 class tls_context {
 public:
-    tls_context(const std::string& ca_file, bool skip_verify) {
-        if (skip_verify) {
-            context_.set_verify_mode(asio::ssl::verify_none);
-            return;
+    explicit tls_context(const tls_material& from) {
+        context_.set_verify_mode(
+          from.skip_verify() ? asio::ssl::verify_none : asio::ssl::verify_peer);
+        if (!from.skip_verify()) {
+            trust(from);
         }
-        context_.set_verify_mode(asio::ssl::verify_peer);
-        if (ca_file.empty()) {
-            trust_system();
-            return;
-        }
-        error_code failed;
-        context_.load_verify_file(ca_file, failed);
-        if (failed) {
-            throw std::runtime_error(
-              "cannot load certificate authorities from " + ca_file + ": " + failed.message());
-        }
+        present(from.clients());
     }
+    tls_context(const tls_context&) = delete;
+    tls_context& operator=(const tls_context&) = delete;
+
     // SSL_new() only reads the context and counts a reference, atomically.
     asio::ssl::context& get() const noexcept { return context_; }
 
 private:
+    static void check(error_code failed, std::string_view what, const std::string& file) {
+        if (failed) {
+            throw std::runtime_error(
+              "cannot use " + std::string(what) + " in " + file + ": " + failed.message());
+        }
+    }
+    void trust(const tls_material& from) {
+        if (!from.in_place_of_the_system()) {
+            trust_system();
+        }
+        for (const auto& each : from.authorities()) {
+            if (each.text.find("-----BEGIN ") == each.text.npos) {
+                throw std::runtime_error("no certificates in " + each.file);
+            }
+            error_code failed;
+            context_.add_certificate_authority(asio::buffer(each.text), failed);
+            check(failed, "the certificates", each.file);
+        }
+    }
     // The bundle in one read here, rather than OpenSSL's default directory, which
     // it would search during handshakes, on a shard.
     void trust_system() {
@@ -257,11 +297,73 @@ private:
             context_.set_default_verify_paths();
         }
     }
+    static void load(asio::ssl::context& to, const tls_material::client& from) {
+        error_code failed;
+        to.use_certificate_chain(asio::buffer(from.certificate.text), failed);
+        check(failed, "the certificate", from.certificate.file);
+        to.use_private_key(asio::buffer(from.key.text), asio::ssl::context::pem, failed);
+        check(failed, "the key", from.key.file);
+    }
+    void present(const std::vector<tls_material::client>& clients) {
+        if (clients.size() == 1) {
+            load(context_, clients.front());
+            return;
+        }
+        for (const auto& each : clients) {
+            load(clients_.emplace_back(asio::ssl::context::tls_client), each);
+        }
+        if (!clients_.empty()) {
+            ::SSL_CTX_set_cert_cb(context_.native_handle(), &choose, this);
+        }
+    }
+    static bool issued_by_one_of(X509* certificate, const STACK_OF(X509_NAME) * names) {
+        for (int i = 0; i < ::sk_X509_NAME_num(names); ++i) {
+            if (
+              ::X509_NAME_cmp(::X509_get_issuer_name(certificate), sk_X509_NAME_value(names, i)) ==
+              0) {
+                return true;
+            }
+        }
+        return false;
+    }
+    // RFC 8446, section 4.2.4: a server may say whose certificates it takes.
+    static bool suits(SSL_CTX* client, const STACK_OF(X509_NAME) * wanted) {
+        if (
+          !wanted || ::sk_X509_NAME_num(wanted) == 0 ||
+          issued_by_one_of(::SSL_CTX_get0_certificate(client), wanted)) {
+            return true;
+        }
+        STACK_OF(X509)* chain = nullptr;
+        ::SSL_CTX_get_extra_chain_certs(client, &chain);
+        for (int i = 0; chain && i < ::sk_X509_num(chain); ++i) {
+            if (issued_by_one_of(sk_X509_value(chain, i), wanted)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    // Called in a handshake, once the server has asked for a certificate.
+    static int choose(SSL* ssl, void* self) {
+        const auto* wanted = ::SSL_get0_peer_CA_list(ssl);
+        for (auto& each : static_cast<tls_context*>(self)->clients_) {
+            auto* client = each.native_handle();
+            if (suits(client, wanted)) {
+                STACK_OF(X509)* chain = nullptr;
+                ::SSL_CTX_get_extra_chain_certs(client, &chain);
+                return ::SSL_use_cert_and_key(
+                  ssl, ::SSL_CTX_get0_certificate(client), ::SSL_CTX_get0_privatekey(client), chain,
+                  1);
+            }
+        }
+        return 1; // without one
+    }
+
     mutable asio::ssl::context context_{asio::ssl::context::tls_client};
+    std::list<asio::ssl::context> clients_; // each holds one, if there are several
 };
 
-shared_tls_context make_tls_context(const std::string& ca_file, bool skip_verify) {
-    return std::make_shared<const tls_context>(ca_file, skip_verify);
+shared_tls_context make_tls_context(const tls_material& from) {
+    return std::make_shared<const tls_context>(from);
 }
 
 class http_stream::exchange_state {
@@ -283,6 +385,9 @@ public:
     }
     bool alive() noexcept;
     bool wide() const noexcept { return wide_; }
+    bool suits(const url& to, const shared_tls_context& trust) const noexcept {
+        return !to.tls() || trust == trust_;
+    }
     void limit_receive_window(std::size_t bytes) noexcept {
         wide_ = wide_ || bytes == 0;
         const auto change = bytes > window_ ? bytes - window_ : window_ - bytes;
@@ -497,6 +602,10 @@ void http_stream::limit_receive_window(std::size_t bytes) noexcept {
 
 bool http_stream::wide() const noexcept {
     return state_->wide();
+}
+
+bool http_stream::suits(const url& to, const shared_tls_context& trust) const noexcept {
+    return state_->suits(to, trust);
 }
 
 bool http_stream::silent() const noexcept {

@@ -3,7 +3,9 @@
 #include "actors/deadline.h"
 #include "actors/result.h"
 #include "actors/task.h"
+#include "net/dial_terms.h"
 #include "net/http_message.h"
+#include "net/tls_material.h"
 #include "net/url.h"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -18,24 +20,21 @@
 
 namespace firstlight {
 
-/// Whom to believe in TLS. Immutable once made, so all shards share it.
-class tls_context;
-using shared_tls_context = std::shared_ptr<const tls_context>;
-
-/// Reads files, so it is made at start-up: `ca_file` (PEM), or the system's
-/// authorities if it is empty. Throws std::runtime_error naming the file.
-shared_tls_context make_tls_context(const std::string& ca_file, bool skip_verify);
+/// Takes long, so it is made at start-up or on a worker pool. Throws std::runtime_error
+/// naming the file that is of no use.
+shared_tls_context make_tls_context(const tls_material& from);
 
 /// One connection to one server, plain or TLS, and the exchange under way on it.
 /// The only place that knows Beast.
 ///
 /// Single-shard, one call at a time. Faults: unavailable (dropped, refused),
 /// timed_out (the deadline of this call), corrupt (not HTTP), stopping (abort()),
-/// failed_precondition (the certificate does not hold).
+/// failed_precondition (the server's certificate does not hold, or it refuses ours).
 class http_stream {
 public:
     /// Tries the addresses in turn: first briefly each, so that a dead one costs
     /// little, then patiently. `home` is the shard's; `stop` is requested on it.
+    /// unsupported, too, where a server that is spoken to in TLS answers without.
     static task<result<std::unique_ptr<http_stream>>> connect(
       asio::any_io_executor home, url to, std::vector<asio::ip::address> addresses,
       shared_tls_context trust, deadline d, std::stop_token stop);
@@ -56,6 +55,9 @@ public:
     /// It has been used without such a limit. What was once offered to the server it may
     /// send, whatever is offered later.
     bool wide() const noexcept;
+
+    /// It may carry requests that are to be made with `trust`, to a server of `to`'s origin.
+    bool suits(const url& to, const shared_tls_context& trust) const noexcept;
 
     /// The last exchange failed before a byte of answer came, as happens when the
     /// server closes an idle connection just then.

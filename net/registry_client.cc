@@ -27,6 +27,7 @@ public:
     open(blob_address blob, byte_range range, request_lane l, deadline d);
     task<result<buffer>> read(blob_address blob, byte_range range, request_lane l, deadline d);
     task<void> warm(blob_address blob, unsigned connections, deadline d);
+    void reload() { finder_.reload(); }
     task<void> stop();
 
 private:
@@ -130,7 +131,7 @@ task<void> registry_client::impl::warm(blob_address blob, unsigned connections, 
     }
     auto to = co_await finder_.first_stop(std::move(blob), d);
     if (to) {
-        co_await finder_.connections().warm(*to, finder_.trust().of(*to), connections, d);
+        co_await finder_.connections().warm(to->first, to->second, connections, d);
     }
 }
 
@@ -167,6 +168,10 @@ registry_client::read(blob_address blob, byte_range range, request_lane l, deadl
 
 task<void> registry_client::warm(blob_address blob, unsigned connections, deadline d) {
     return impl_->warm(std::move(blob), connections, d);
+}
+
+void registry_client::reload() {
+    impl_->reload();
 }
 
 task<void> registry_client::stop() {

@@ -108,6 +108,10 @@ public:
     /// for the request to meet.
     task<void> warm(blob_address blob, unsigned connections, deadline d);
 
+    /// Where registries are reached may have changed: it is looked up anew before the next
+    /// request. What is under way goes on.
+    void reload();
+
     /// Fails what is under way with errc::stopping and waits for it, streams
     /// included. Call once, before the hub's.
     task<void> stop();

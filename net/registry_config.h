@@ -18,6 +18,28 @@ enum class transport_choice {
     by_host, // plain for localhost, 127.0.0.1 and [::1], TLS for all others
     plain,   // `insecure = true` of the reference's configuration
     tls,
+    tls_or_plain, // plain once the server turns out not to speak TLS
+};
+
+/// PEM files that say whom to trust in TLS, and who we are.
+struct tls_files {
+    /// A certificate to present and its key; no `key`: both are in one file.
+    struct client {
+        std::string certificate;
+        std::string key;
+        friend bool operator==(const client&, const client&) = default;
+    };
+
+    /// Authorities to trust besides the system's, or in their place.
+    std::vector<std::string> authorities;
+    bool in_place_of_the_system = false;
+    /// Where there are several, that which the server's authorities have issued.
+    std::vector<client> clients;
+    /// Accept any certificate. For laboratories.
+    bool skip_verify = false;
+
+    bool empty() const noexcept { return authorities.empty() && clients.empty() && !skip_verify; }
+    friend bool operator==(const tls_files&, const tls_files&) = default;
 };
 
 /// One place that serves /v2/: a registry, or a mirror of one.
@@ -25,14 +47,16 @@ struct registry_endpoint {
     /// "host" or "host:port". For the origin itself it may be left empty.
     std::string host;
     transport_choice transport = transport_choice::by_host;
+    /// Root of the API there: empty, or begins with '/', and does not end with one.
+    std::string path = "/v2";
     /// Sent with every request to this host; never to where it redirects.
     std::vector<std::pair<std::string, std::string>> headers;
     /// How long to wait without a byte of progress; 0: the general request_timeout.
     std::chrono::milliseconds timeout{0};
-    /// PEM file with the authorities to trust here in place of the general ones.
-    std::string ca_file;
-    /// Accept any certificate. For laboratories.
-    bool skip_verify = false;
+    /// How long a connection may take to come up; 0: the general connect_timeout.
+    std::chrono::milliseconds connect_timeout{0};
+    /// Empty: the general ones.
+    tls_files tls;
 };
 
 struct registry_host {
@@ -64,6 +88,8 @@ struct registry_config {
 
     /// PEM file to trust in place of the system's authorities; empty: the system's.
     std::string ca_file;
+    /// How old the word of a host_source on a registry may become until it is asked again.
+    std::chrono::milliseconds hosts_interval{5000};
     /// How long a TCP and TLS connection may take to come up.
     std::chrono::milliseconds connect_timeout{10'000};
     /// How long a request may go without progress before it counts as failed. Not

@@ -120,12 +120,14 @@ struct registry_hub::entry {
 };
 
 registry_hub::registry_hub(
-  shard& home, registry_config config, credential_source& credentials, net_metrics& metrics)
+  shard& home, registry_config config, credential_source& credentials, net_metrics& metrics,
+  host_source* hosts)
   : home_(home)
   , config_(std::move(config))
   , trust_(config_)
   , credentials_(credentials)
   , metrics_(metrics)
+  , hosts_(hosts)
   , link_(std::make_shared<link_keeper>(home, config_.background_bytes_per_second))
   , circuits_(std::make_shared<circuit_board>(home, metrics))
   , connections_(home, pool_limits(config_), metrics, circuits_)
@@ -140,6 +142,16 @@ registry_hub::entry& registry_hub::entry_of(const auth_scope& scope) {
         found = std::make_unique<entry>();
     }
     return *found;
+}
+
+task<result<endpoint_list>> registry_hub::endpoints(std::string registry) {
+    if (hosts_) {
+        auto found = co_await hosts_->find(registry);
+        if (!found || *found) {
+            co_return found;
+        }
+    }
+    co_return endpoints_of(config_, trust_, registry);
 }
 
 task<result<blob_route>>
@@ -268,18 +280,20 @@ task<result<authorization>> registry_hub::fetch_token(
     if (challenge.realm.empty() || !realm) {
         co_return fault(errc::unauthorized, "challenge with an unusable realm");
     }
-    const bool exposed = !realm->tls() && scope.base().tls() && !is_loopback(realm->name());
+    const bool secure = scope.base().tls() && !scope.at().may_be_plain();
+    const bool exposed = !realm->tls() && secure && !is_loopback(realm->name());
     if (who && exposed) {
         co_return fault(
           errc::unauthorized, "credentials are not sent to " + realm->without_query() +
                                 ": plain http, though the registry is https");
     }
     const auto d = deadline::after(token_patience);
+    const auto how = trust_.token_terms(scope.at(), *realm);
     const auto wanted = scope_of(scope, challenge);
     auto requests = token_requests(*realm, challenge, wanted, who);
     fault last;
     for (auto& request : requests) {
-        auto answer = co_await ask_for_token(*realm, std::move(request), d, mine);
+        auto answer = co_await ask_for_token(*realm, how, std::move(request), d, mine);
         if (answer) {
             metrics_.token();
             const auto lifetime = answer->lifetime;
@@ -314,8 +328,8 @@ task<bool> registry_hub::outlast(url realm, deadline d, flight_ptr mine) {
     co_return may_ask;
 }
 
-task<result<token_answer>>
-registry_hub::ask_for_token(url realm, http_request request, deadline d, flight_ptr mine) {
+task<result<token_answer>> registry_hub::ask_for_token(
+  url realm, dial_terms how, http_request request, deadline d, flight_ptr mine) {
     const patience p(config_.request_timeout, d);
     request.add("User-Agent", config_.user_agent);
     fault last;
@@ -327,8 +341,7 @@ registry_hub::ask_for_token(url realm, http_request request, deadline d, flight_
         } else if (attempt > 0) {
             (void)co_await sleep_for(config_.min_wait * (1 << attempt), flights_.token());
         }
-        auto got =
-          co_await send(connections_, metrics_, realm, trust_.of(realm), request, lane::demand, p);
+        auto got = co_await send(connections_, metrics_, realm, how, request, lane::demand, p);
         if (!got) {
             last = got.error();
         } else if (got->head.status() == 200) {

@@ -10,6 +10,7 @@
 #include "net/connection_pool.h"
 #include "net/credential_source.h"
 #include "net/endpoint.h"
+#include "net/host_source.h"
 #include "net/link_gate.h"
 #include "net/net_metrics.h"
 #include "net/registry_config.h"
@@ -44,19 +45,18 @@ private:
 /// Whom a token is for: a repository, at an endpoint. A value.
 class auth_scope {
 public:
-    auth_scope(url base, std::string credential_host, std::string repository)
-      : base_(std::move(base))
-      , credential_host_(std::move(credential_host))
+    auth_scope(endpoint at, std::string repository)
+      : at_(std::move(at))
       , repository_(std::move(repository)) {}
 
-    const url& base() const noexcept { return base_; }
-    const std::string& credential_host() const noexcept { return credential_host_; }
+    const endpoint& at() const noexcept { return at_; }
+    const url& base() const noexcept { return at_.base(); }
+    const std::string& credential_host() const noexcept { return at_.credential_host(); }
     const std::string& repository() const noexcept { return repository_; }
-    std::string key() const { return base_.origin() + " " + repository_; }
+    std::string key() const { return base().origin() + base().target() + " " + repository_; }
 
 private:
-    url base_;
-    std::string credential_host_;
+    endpoint at_;
     std::string repository_;
 };
 
@@ -77,13 +77,14 @@ public:
 ///
 /// One per process, an actor on `home`; `config` and `trust` from any shard.
 /// Built on the main thread (it reads CA files; a bad one throws
-/// std::runtime_error naming it). `credentials` and `metrics` outlive it. Across
-/// suspensions: an entry has a flight exactly while one token fetch for it is
-/// under way.
+/// std::runtime_error naming it). `credentials`, `metrics` and `hosts` outlive it; without
+/// `hosts` the configuration alone says where registries are reached. Across suspensions: an entry
+/// has a flight exactly while one token fetch for it is under way.
 class registry_hub {
 public:
     registry_hub(
-      shard& home, registry_config config, credential_source& credentials, net_metrics& metrics);
+      shard& home, registry_config config, credential_source& credentials, net_metrics& metrics,
+      host_source* hosts = nullptr);
     ~registry_hub();
     registry_hub(const registry_hub&) = delete;
     registry_hub& operator=(const registry_hub&) = delete;
@@ -94,6 +95,12 @@ public:
     net_metrics& metrics() noexcept { return metrics_; }
     const std::shared_ptr<link_keeper>& link() const noexcept { return link_; }
     const std::shared_ptr<circuit_board>& circuits() const noexcept { return circuits_; }
+
+    /// From any shard: what endpoints() says may change.
+    bool hosts_may_change() const noexcept { return hosts_ != nullptr; }
+    /// Where `registry` is reached, in the order to ask. The faults of endpoints_of() and
+    /// host_source.
+    task<result<endpoint_list>> endpoints(std::string registry);
 
     /// What is known about `blob` (its URL at the endpoint, as text). Where the
     /// endpoint is known to want a token, with one. `l` as below.
@@ -133,7 +140,7 @@ private:
     task<result<authorization>> fetch_token(
       auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine);
     task<result<token_answer>>
-    ask_for_token(url realm, http_request request, deadline d, flight_ptr mine);
+    ask_for_token(url realm, dial_terms how, http_request request, deadline d, flight_ptr mine);
     task<bool> outlast(url realm, deadline d, flight_ptr mine);
 
     shard& home_;
@@ -141,6 +148,7 @@ private:
     const trust_store trust_;
     credential_source& credentials_;
     net_metrics& metrics_;
+    host_source* const hosts_;
     const std::shared_ptr<link_keeper> link_;
     const std::shared_ptr<circuit_board> circuits_;
     connection_pool connections_;

@@ -161,6 +161,12 @@ result<url> url::resolve(std::string_view reference) const {
     return made;
 }
 
+url url::in_plain() const {
+    url made(*this);
+    made.tls_ = false;
+    return made;
+}
+
 std::string url::authority() const {
     const bool v6 = name_.find(':') != name_.npos;
     std::string text(v6 ? "[" : "");

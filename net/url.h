@@ -35,6 +35,9 @@ public:
     /// 5.2, without the removal of dot segments.
     result<url> resolve(std::string_view reference) const;
 
+    /// The same over plain HTTP.
+    url in_plain() const;
+
     bool tls() const noexcept { return tls_; }
     const std::string& name() const noexcept { return name_; }
     std::uint16_t port() const noexcept { return port_; }

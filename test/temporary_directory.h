@@ -9,6 +9,10 @@
 
 namespace firstlight::test {
 
+inline void write_file(const std::string& path, const std::string& text) {
+    std::ofstream(path, std::ios::binary) << text;
+}
+
 class temporary_directory {
 public:
     temporary_directory() {
@@ -27,13 +31,16 @@ public:
 
     const std::string& path() const noexcept { return path_; }
     std::string operator/(const std::string& name) const { return path_ + '/' + name; }
+    /// A file in it, in directories that are made where they are not there. Its path.
+    std::string write(const std::string& name, const std::string& text) const {
+        const auto file = *this / name;
+        std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+        write_file(file, text);
+        return file;
+    }
 
 private:
     std::string path_;
 };
-
-inline void write_file(const std::string& path, const std::string& text) {
-    std::ofstream(path, std::ios::binary) << text;
-}
 
 } // namespace firstlight::test

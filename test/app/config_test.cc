@@ -128,14 +128,12 @@ TEST_CASE("config: keys of the reference without effect are accepted, and said s
            "kubeconfig_keychain.kubeconfig_path = '/k'",
            "cri_keychain.enable_keychain = true",
            "cri_keychain.image_service_path = '/c'",
+           "registry.config_path = '/etc/containerd/certs.d'",
            "cri_keychain.listen_path = '/l'",
            "fuse_manager.enable = true",
            "fuse_manager.address = '/f'",
            "fuse_manager.path = '/f'",
            "fuse_manager.metrics_address = ':1'",
-           "registry.config_path = '/etc/containerd/certs.d'",
-           "registry.configs.h.tls.cert_file = '/c'",
-           "registry.configs.h.tls.key_file = '/k'",
          }) {
         const std::string all = text;
         const auto key = all.substr(0, all.find(' '));
@@ -253,6 +251,8 @@ endpoint = ["https://m.example/v2/", "http://plain.example:80"]
 auth = "dXNlcjpwYTpzcw=="
 [registry.configs."m.example".tls]
 ca_file = "/ca.pem"
+cert_file = "/c.pem"
+key_file = "/k.pem"
 [registry.configs."plain.example:80"]
 auth = { username = "u", password = "p", identitytoken = "t" }
 tls = { insecure_skip_verify = true }
@@ -267,6 +267,8 @@ tls = { insecure_skip_verify = true }
     CHECK(hosts.at("m.example").username == "user");
     CHECK(hosts.at("m.example").password == "pa:ss");
     CHECK(hosts.at("m.example").ca_file == "/ca.pem");
+    CHECK(hosts.at("m.example").certificate_file == "/c.pem");
+    CHECK(hosts.at("m.example").key_file == "/k.pem");
     CHECK(hosts.at("plain.example:80").username == "u");
     CHECK(hosts.at("plain.example:80").password == "p");
     CHECK(hosts.at("plain.example:80").identity_token == "t");
@@ -322,6 +324,8 @@ TEST_CASE("config: a wrong type or value is an error with file, line, key and wh
        "c.toml:2: registry.configs.a.auth.auth: expected base64 of \"username:password\""},
       {"[registry]\nconfig_path = '/c'\nmirrors = {}",
        "c.toml:2: registry.config_path: expected either this or mirrors and configs, not both"},
+      {"[registry.configs.a.tls]\nkey_file = '/k'",
+       "c.toml:2: registry.configs.a.tls.key_file: expected a cert_file besides"},
     };
     for (const auto& [text, expected] : rows) {
         CHECK(error_of(text) == expected);

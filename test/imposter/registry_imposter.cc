@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,13 +56,24 @@ std::string lower(std::string text) {
     return text;
 }
 
+BIO* reader_of(const std::string& pem) {
+    return BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+}
+
+void demand_clients_of(SSL_CTX* context, const std::string& authority) {
+    BIO* in = reader_of(authority);
+    X509* x509 = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(context), x509);
+    SSL_CTX_add_client_CA(context, x509);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    X509_free(x509);
+    BIO_free(in);
+}
+
 SSL_CTX* make_context(const imposter_options& o) {
     auto* context = SSL_CTX_new(TLS_server_method());
-    const auto read = [](const std::string& pem) {
-        return BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-    };
-    BIO* certificate = read(o.certificate);
-    BIO* key = read(o.private_key);
+    BIO* certificate = reader_of(o.certificate);
+    BIO* key = reader_of(o.private_key);
     X509* x509 = PEM_read_bio_X509(certificate, nullptr, nullptr, nullptr);
     EVP_PKEY* pkey = PEM_read_bio_PrivateKey(key, nullptr, nullptr, nullptr);
     const bool good =
@@ -73,6 +85,9 @@ SSL_CTX* make_context(const imposter_options& o) {
     if (!good) {
         SSL_CTX_free(context);
         throw std::runtime_error("imposter: bad certificate");
+    }
+    if (!o.client_authority.empty()) {
+        demand_clients_of(context, o.client_authority);
     }
     return context;
 }
@@ -144,6 +159,16 @@ public:
         pending_.erase(0, body.size());
         return body;
     }
+    // The common name of the certificate that the client presented; empty: none.
+    std::string client() const {
+        X509* shown = ssl_ ? SSL_get1_peer_certificate(ssl_) : nullptr;
+        char name[256] = "";
+        if (shown) {
+            X509_NAME_get_text_by_NID(X509_get_subject_name(shown), NID_commonName, name, 256);
+        }
+        X509_free(shown);
+        return name;
+    }
     void reset_on_close() {
         const linger abrupt{1, 0};
         ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
@@ -156,9 +181,15 @@ private:
         if (n <= 0) {
             return false;
         }
+        if (!ssl_ && data[0] == handshake && pending_.empty()) {
+            write("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"); // as servers do
+            return false;
+        }
         pending_.append(data, static_cast<std::size_t>(n));
         return true;
     }
+    static constexpr char handshake = 0x16; // RFC 8446, section 5.1: no letter of HTTP's
+
     const int fd_;
     SSL* ssl_ = nullptr;
     bool sound_ = true;
@@ -346,6 +377,7 @@ void registry_imposter::impl::serve(session& s, unsigned number) {
             }
             auto r = parse(*head);
             r.connection = number;
+            r.client = w.client();
             if (const auto length = r.headers.find("content-length"); length != r.headers.end()) {
                 r.body = w.read_body(std::stoul(length->second));
             }

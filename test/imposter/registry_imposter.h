@@ -26,6 +26,7 @@ struct imposter_request {
     std::string authorization;
     std::map<std::string, std::string> headers; // names in lower case
     std::string body;
+    std::string client;      // the name in the certificate that it presented, if any
     unsigned connection = 0; // 1, 2, … in order of acceptance
 
     /// First byte, and the one after the last, of "bytes=A-B"; nothing for other ranges.
@@ -56,6 +57,8 @@ struct imposter_options {
     /// PEM; both set: TLS.
     std::string certificate;
     std::string private_key;
+    /// PEM; set: clients have to present a certificate of this authority's.
+    std::string client_authority;
     /// Off: answers a suffix range with `suffix_status`, or the whole blob for 200.
     bool suffix_ranges = true;
     unsigned suffix_status = 416;

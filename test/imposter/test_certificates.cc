@@ -67,20 +67,27 @@ std::string to_pem(Write write) {
 
 } // namespace
 
-test_certificates make_certificates() {
+test_certificates make_certificates(const char* authority) {
     const key_ptr ca_key(EVP_EC_gen("P-256"));
     const key_ptr key(EVP_EC_gen("P-256"));
-    const auto ca = make("firstlight test authority", 1, ca_key.get(), nullptr, ca_key.get());
+    const key_ptr client_key(EVP_EC_gen("P-256"));
+    const auto ca = make(authority, 1, ca_key.get(), nullptr, ca_key.get());
     const auto leaf = make("127.0.0.1", 2, key.get(), ca.get(), ca_key.get());
+    const auto client = make("firstlight test client", 3, client_key.get(), ca.get(), ca_key.get());
     const auto certificate = [](X509* x) {
         return to_pem([x](BIO* out) { PEM_write_bio_X509(out, x); });
+    };
+    const auto secret = [](EVP_PKEY* k) {
+        return to_pem([k](BIO* out) {
+            PEM_write_bio_PrivateKey(out, k, nullptr, nullptr, 0, nullptr, nullptr);
+        });
     };
     test_certificates made;
     made.ca = certificate(ca.get());
     made.certificate = certificate(leaf.get());
-    made.private_key = to_pem([&](BIO* out) {
-        PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-    });
+    made.private_key = secret(key.get());
+    made.client_certificate = certificate(client.get());
+    made.client_key = secret(client_key.get());
     return made;
 }
 

@@ -23,7 +23,7 @@ net_rig::~net_rig() {
 }
 
 void net_rig::begin(registry_config c) {
-    hub = std::make_unique<registry_hub>(a, std::move(c), who, series);
+    hub = std::make_unique<registry_hub>(a, std::move(c), who, series, hosts);
     client = std::make_unique<registry_client>(a, *hub);
     other = std::make_unique<registry_client>(b, *hub);
 }

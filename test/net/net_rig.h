@@ -65,6 +65,8 @@ struct net_rig : two_shards {
     explicit net_rig(imposter_options o = {}, registry_config c = quick());
     ~net_rig();
 
+    host_source* hosts = nullptr; // of the hub that begin() makes
+
     void begin(registry_config c);
     void end();
     void restart(registry_config c);

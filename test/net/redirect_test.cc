@@ -39,9 +39,9 @@ TEST_CASE_FIXTURE(redirect_rig, "another shard profits from a redirect that one 
     CHECK(reads_right());
     // The hub is told behind the reader's back.
     const auto key = "http://" + registry.host() + "/v2/library/thing/blobs/" + blob.to_string();
-    const auto base = *url::parse("http://" + registry.host() + "/v2/");
+    const auto endpoints = start(a, hub->endpoints(registry.host())).get().value();
     const auto known = [&] {
-        const auth_scope scope(base, registry.host(), "library/thing");
+        const auth_scope scope(endpoints->front(), "library/thing");
         return start(a, hub->recall(scope, key, lane::demand, deadline::after(5s)))
           .get()
           ->redirect.has_value();

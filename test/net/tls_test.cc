@@ -45,7 +45,7 @@ struct tls_rig : net_rig {
     }
     void trusting() {
         registry_endpoint origin;
-        origin.ca_file = ca_file;
+        origin.tls.authorities = {ca_file};
         restart(with(origin));
     }
 };
@@ -74,7 +74,7 @@ TEST_CASE_FIXTURE(tls_rig, "an authority that is not trusted ends it, with the w
 
 TEST_CASE_FIXTURE(tls_rig, "a certificate for another name does not do") {
     registry_endpoint origin;
-    origin.ca_file = ca_file;
+    origin.tls.authorities = {ca_file};
     origin.host = "localhost:" + registry.host().substr(registry.host().find(':') + 1);
     restart(with(origin));
     CHECK(read(blob, some).has_value()); // localhost is in the certificate
@@ -85,7 +85,7 @@ TEST_CASE_FIXTURE(tls_rig, "a certificate for another name does not do") {
 
 TEST_CASE_FIXTURE(tls_rig, "verification can be left out where the operator says so") {
     registry_endpoint origin;
-    origin.skip_verify = true;
+    origin.tls.skip_verify = true;
     restart(with(origin));
     CHECK(read(blob, some).has_value());
 }
@@ -105,8 +105,8 @@ TEST_CASE_FIXTURE(tls_rig, "connections that break are resumed over TLS too") {
 
 TEST_CASE_FIXTURE(tls_rig, "a CA file that is none is named at start-up") {
     registry_endpoint origin;
-    origin.ca_file = "/nonexistent/ca.pem";
+    origin.tls.authorities = {"/nonexistent/ca.pem"};
     CHECK_THROWS_WITH(
       trust_store{with(origin)},
-      "cannot load certificate authorities from /nonexistent/ca.pem: No such file or directory");
+      "cannot load certificate authorities: /nonexistent/ca.pem: No such file or directory");
 }
