@@ -116,6 +116,9 @@ struct config {
 
     struct registry_section {
         std::map<std::string, registry_host> hosts;
+        /// Where directories about registries are, as containerd and docker keep them; those
+        /// that do not exist do no harm.
+        std::vector<std::string> config_paths{"/etc/containerd/certs.d", "/etc/docker/certs.d"};
         /// For one attempt of one request.
         std::chrono::seconds request_timeout{30};
         unsigned connections_per_host = 8; // of each shard

@@ -199,17 +199,34 @@ void read_cri_hosts(config_section& registry, config& to) {
     }
 }
 
+// "/a:/b", as containerd's CRI plugin has it, or a list, as the reference.
+void read_config_path(config_section& registry, config& to) {
+    if (!registry.any("config_path")) {
+        return;
+    }
+    to.registry.config_paths.clear();
+    for (std::string_view paths : registry.text_or_texts("config_path")) {
+        while (!paths.empty()) {
+            const auto path = paths.substr(0, paths.find(':'));
+            paths.remove_prefix(std::min(path.size() + 1, paths.size()));
+            if (path.empty()) {
+                continue;
+            }
+            if (path.front() != '/') {
+                registry.fail(
+                  "config_path", "expected absolute paths, found \"" + std::string(path) + "\"");
+            }
+            to.registry.config_paths.emplace_back(path);
+        }
+    }
+}
+
 } // namespace
 
 void read_registry_keys(config_section& top, config& to) {
     read_resolver(top, to);
     config_section registry(top.table("registry"), "registry", top.findings());
-    const auto directories = registry.text("config_path").value_or("");
-    if (!directories.empty() && (registry.any("mirrors") || registry.any("configs"))) {
-        registry.fail("config_path", "expected either this or mirrors and configs, not both");
-    }
-    registry.no_effect_text(
-      "config_path", "", "certs.d directories are not read; use [resolver.host] or [registry]");
+    read_config_path(registry, to);
     read_cri_mirrors(registry, to);
     read_cri_hosts(registry, to);
 }

@@ -2,6 +2,7 @@
 
 #include "actors/call.h"
 #include "actors/runtime.h"
+#include "app/certs_directory.h"
 #include "app/metrics_exporter.h"
 #include "app/rpc_server.h"
 #include "app/snapshots_service.h"
@@ -93,6 +94,16 @@ task<result<void>> stop_client(registry_client& client) {
     co_return result<void>();
 }
 
+task<result<void>> reload_client(registry_client& client) {
+    client.reload();
+    co_return result<void>();
+}
+
+task<result<void>> distrust(certs_directory& hosts) {
+    hosts.distrust();
+    co_return result<void>();
+}
+
 task<result<void>> stop_fetcher(chunk_fetcher& fetcher) {
     co_await fetcher.stop();
     co_return result<void>();
@@ -142,6 +153,7 @@ public:
       , mountpoint_(settings.root + "/m") {}
 
     result<void> start();
+    void reload();
     void stop();
 
 private:
@@ -167,6 +179,7 @@ private:
 
     std::optional<configured_credentials> credentials_;
     std::optional<net_metrics> net_metrics_;
+    std::optional<certs_directory> hosts_;
     std::optional<registry_hub> hub_;
     std::vector<std::unique_ptr<layer_services>> services_;
     std::optional<chunk_cache> cache_;
@@ -214,7 +227,8 @@ void daemon::parts::build_registry() {
     net_metrics_.emplace(metrics_);
     auto registries = to_registry_config(settings_.registry);
     registries.background_bytes_per_second = settings_.background.bytes_per_second;
-    hub_.emplace(runtime_.at(0), std::move(registries), *credentials_, *net_metrics_);
+    hosts_.emplace(runtime_.io(), settings_.registry.config_paths);
+    hub_.emplace(runtime_.at(0), std::move(registries), *credentials_, *net_metrics_, &*hosts_);
 }
 
 result<void> daemon::parts::build_layers(index_store indexes) {
@@ -380,6 +394,15 @@ void daemon::parts::stop_fetchers() {
     }
 }
 
+void daemon::parts::reload() {
+    log::info("looking up the hosts of registries anew");
+    run(distrust(*hosts_));
+    for (unsigned id = 0; id < runtime_.size(); ++id) {
+        auto work = [&client = *services_[id]->registry] { return reload_client(client); };
+        run(call_on(runtime_.at(id), lane::demand, std::move(work)));
+    }
+}
+
 // Requests first, then what they wait for, then what that is made of.
 void daemon::parts::stop() {
     if (!running_) {
@@ -422,6 +445,10 @@ result<std::unique_ptr<daemon>> daemon::start(const config& settings) {
         return started.error();
     }
     return made;
+}
+
+void daemon::reload() {
+    parts_->reload();
 }
 
 void daemon::stop() {

@@ -10,7 +10,7 @@ namespace firstlight {
 /// The whole daemon: everything it consists of, built in order, started in order,
 /// and stopped in the reverse one.
 ///
-/// Used from main's thread; start() and stop() block.
+/// Used from main's thread; its calls block.
 class daemon {
 public:
     /// Serves when it returns. Errors say what could not be had: the root
@@ -18,6 +18,8 @@ public:
     static result<std::unique_ptr<daemon>> start(const config& settings);
     ~daemon();
 
+    /// Reads anew where registries are reached. What is under way goes on.
+    void reload();
     /// Ends all service, unmounts, and keeps what is stored. Call once.
     void stop();
 

@@ -1,5 +1,5 @@
 // firstlightd: reads its configuration, builds the daemon, and waits for the
-// signal that ends it.
+// signal that ends it; SIGHUP has the hosts of registries looked up anew.
 
 #include "actors/log.h"
 #include "app/command_line.h"
@@ -15,17 +15,30 @@ using namespace firstlight;
 
 namespace {
 
-sigset_t ending_signals() {
-    sigset_t ends;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    return ends;
+sigset_t awaited_signals() {
+    sigset_t awaited;
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGHUP);
+    return awaited;
+}
+
+// Until one that ends the daemon.
+int serve_signals(const sigset_t& awaited, firstlight::daemon& daemon) {
+    while (true) {
+        int signal = 0;
+        sigwait(&awaited, &signal);
+        if (signal != SIGHUP) {
+            return signal;
+        }
+        daemon.reload();
+    }
 }
 
 int run(const command_line& line) {
-    const auto ends = ending_signals();
-    pthread_sigmask(SIG_BLOCK, &ends, nullptr); // before any thread starts
+    const auto awaited = awaited_signals();
+    pthread_sigmask(SIG_BLOCK, &awaited, nullptr); // before any thread starts
     const auto manager = service_manager::from_environment();
 
     const auto loaded = load_config(line);
@@ -44,8 +57,7 @@ int run(const command_line& line) {
         return EXIT_FAILURE;
     }
     manager.ready();
-    int signal = 0;
-    sigwait(&ends, &signal);
+    const int signal = serve_signals(awaited, **started);
     log::info("stopping", {{"signal", signal}});
     manager.stopping();
     (*started)->stop();

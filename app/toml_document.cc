@@ -24,6 +24,15 @@ unsigned line_of(const Location& where) {
     }
 }
 
+template <class Location>
+unsigned column_of(const Location& where) {
+    if constexpr (requires { where.first_column_number(); }) {
+        return static_cast<unsigned>(where.first_column_number()); // 4.x
+    } else {
+        return static_cast<unsigned>(where.column()); // 3.x
+    }
+}
+
 template <class Error>
 unsigned line_of_error(const Error& e) {
     if constexpr (requires { e.errors(); }) { // 4.x
@@ -120,6 +129,7 @@ toml_array convert_array(const toml::value& v) {
 toml_node convert(const toml::value& v) {
     toml_node n;
     n.line = line_of(v.location());
+    n.column = column_of(v.location());
     if (v.is_boolean()) {
         n.value = v.as_boolean();
     } else if (v.is_integer()) {
@@ -143,6 +153,36 @@ fault syntax(const std::string& file, unsigned line, std::string_view what) {
 }
 
 } // namespace
+
+namespace {
+
+using place = std::pair<unsigned, unsigned>;
+
+// A table whose subtable is named before it stands where it is named itself.
+place first_mention(const toml_node& n) {
+    place first(n.line, n.column);
+    if (const auto* table = std::get_if<toml_table>(&n.value)) {
+        for (const auto& each : *table) {
+            first = std::min(first, first_mention(each.node));
+        }
+    }
+    return first;
+}
+
+} // namespace
+
+std::vector<const toml_entry*> in_file_order(const toml_table& table) {
+    std::vector<std::pair<place, const toml_entry*>> placed;
+    for (const auto& each : table) {
+        placed.emplace_back(first_mention(each.node), &each);
+    }
+    std::ranges::stable_sort(placed, {}, [](const auto& each) { return each.first; });
+    std::vector<const toml_entry*> order;
+    for (const auto& each : placed) {
+        order.push_back(each.second);
+    }
+    return order;
+}
 
 std::string_view toml_node::kind() const noexcept {
     static constexpr std::array<std::string_view, 7> names{

@@ -22,6 +22,7 @@ struct toml_node {
     struct other {}; // dates and times, which no key of ours takes
     std::variant<other, bool, std::int64_t, double, std::string, toml_array, toml_table> value;
     unsigned line = 0;
+    unsigned column = 0; // of its key where the table has no header line of its own
 
     /// "a boolean", "an integer", … for messages.
     std::string_view kind() const noexcept;
@@ -31,6 +32,10 @@ struct toml_entry {
     std::string key;
     toml_node node;
 };
+
+/// The entries of `table` as their first mention in the document, be it that of something
+/// in them, comes before another's. A table itself has no order.
+std::vector<const toml_entry*> in_file_order(const toml_table& table);
 
 /// Parses a TOML document. Errors: invalid_argument, "FILE:LINE: what is wrong",
 /// also for values nested more than 100 deep.

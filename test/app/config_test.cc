@@ -128,7 +128,6 @@ TEST_CASE("config: keys of the reference without effect are accepted, and said s
            "kubeconfig_keychain.kubeconfig_path = '/k'",
            "cri_keychain.enable_keychain = true",
            "cri_keychain.image_service_path = '/c'",
-           "registry.config_path = '/etc/containerd/certs.d'",
            "cri_keychain.listen_path = '/l'",
            "fuse_manager.enable = true",
            "fuse_manager.address = '/f'",
@@ -275,6 +274,25 @@ tls = { insecure_skip_verify = true }
     CHECK(hosts.at("plain.example:80").insecure_skip_verify);
 }
 
+TEST_CASE("config: where directories about registries are") {
+    using strings = std::vector<std::string>;
+    const std::vector<std::pair<const char*, strings>> rows{
+      {"", config().registry.config_paths},
+      {"config_path = '/a'", {"/a"}},
+      {"config_path = '/a:/b/c'", {"/a", "/b/c"}},
+      {"config_path = ['/a', '/b']", {"/a", "/b"}},
+      {"config_path = ''", {}},
+      {"config_path = []", {}},
+      {"config_path = '/a'\nmirrors = {}", {"/a"}},
+    };
+    for (const auto& [keys, expected] : rows) {
+        INFO(keys);
+        const auto loaded = read("[registry]\n" + std::string(keys));
+        CHECK(loaded.warnings.empty());
+        CHECK(loaded.values.registry.config_paths == expected);
+    }
+}
+
 TEST_CASE("config: unknown keys are all named, with their lines, in order") {
     const auto loaded = read("zebra = 1\n[fuse]\nattr_timeuot = 3\n[cahce]\nmax_bytes = 3\n"
                              "[registry.configs.h.tls]\ncafile = ''\n");
@@ -322,8 +340,10 @@ TEST_CASE("config: a wrong type or value is an error with file, line, key and wh
        "it"},
       {"[registry.configs.a.auth]\nauth = 'secret'",
        "c.toml:2: registry.configs.a.auth.auth: expected base64 of \"username:password\""},
-      {"[registry]\nconfig_path = '/c'\nmirrors = {}",
-       "c.toml:2: registry.config_path: expected either this or mirrors and configs, not both"},
+      {"[registry]\nconfig_path = '/c:d'",
+       "c.toml:2: registry.config_path: expected absolute paths, found \"d\""},
+      {"[registry]\nconfig_path = 3",
+       "c.toml:2: registry.config_path: expected an array of strings, found an integer"},
       {"[registry.configs.a.tls]\nkey_file = '/k'",
        "c.toml:2: registry.configs.a.tls.key_file: expected a cert_file besides"},
     };
@@ -382,6 +402,7 @@ TEST_CASE("config: the file that we ship is the defaults, key by key") {
     CHECK(c.fuse.entry_timeout == d.fuse.entry_timeout);
     CHECK(c.fuse.max_background == d.fuse.max_background);
     CHECK(c.registry.request_timeout == d.registry.request_timeout);
+    CHECK(c.registry.config_paths == d.registry.config_paths);
     CHECK(c.registry.connections_per_host == d.registry.connections_per_host);
     CHECK(c.registry.max_retries == d.registry.max_retries);
     CHECK(c.registry.min_backoff == d.registry.min_backoff);

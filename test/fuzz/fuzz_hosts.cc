@@ -1,0 +1,25 @@
+// A hosts.toml of anything: an answer, and what is understood is a place to ask.
+
+#include "app/hosts_file.h"
+#include "net/endpoint.h"
+
+#include <cstdint>
+#include <cstdlib>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace firstlight;
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    for (const std::string registry : {"docker.io", "localhost:5000", "registry.example"}) {
+        const auto read = parse_hosts_file(text, "/certs.d/x/hosts.toml", registry);
+        if (!read) {
+            return 0;
+        }
+        for (const auto& host : read->hosts) {
+            const auto made = endpoint::make(host, registry, endpoint::role::mirror, {});
+            if (!made || !made->base().target().starts_with('/') || host.path.ends_with('/')) {
+                std::abort();
+            }
+        }
+    }
+    return 0;
+}
