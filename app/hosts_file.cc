@@ -3,7 +3,7 @@
 #include "app/config_section.h"
 #include "app/go_duration.h"
 #include "app/header_table.h"
-#include "net/endpoint.h"
+#include "net/image_reference.h"
 #include "net/url.h"
 
 #include <algorithm>

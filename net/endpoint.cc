@@ -10,8 +10,6 @@ namespace firstlight {
 
 namespace {
 
-constexpr std::string_view hub = "docker.io";
-constexpr const char* hub_host = "registry-1.docker.io";
 constexpr const char* any_registry = "*";
 
 bool speaks_tls(transport_choice choice, std::string_view name) noexcept {
@@ -48,10 +46,6 @@ mirrors_of(const registry_config& config, const std::string& registry) {
 }
 
 } // namespace
-
-std::string host_of(const std::string& registry) {
-    return registry == hub ? hub_host : registry;
-}
 
 endpoint::endpoint(
   url base, const registry_endpoint& from, std::string credential_host, std::string ns,

@@ -80,9 +80,6 @@ private:
 /// Immutable, so that all shards share it.
 using endpoint_list = std::shared_ptr<const std::vector<endpoint>>;
 
-/// Where a registry is reached: docker.io is a name in references only.
-std::string host_of(const std::string& registry);
-
 /// The TLS contexts that a configuration calls for. Immutable.
 class trust_store {
 public:

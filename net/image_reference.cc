@@ -55,6 +55,10 @@ bool looks_like_host(std::string_view first) noexcept {
 
 } // namespace
 
+std::string host_of(const std::string& registry) {
+    return registry == "docker.io" ? "registry-1.docker.io" : registry;
+}
+
 bool is_repository(std::string_view text) noexcept {
     if (text.empty() || text.size() > longest_repository) {
         return false;

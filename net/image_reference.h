@@ -39,6 +39,9 @@ private:
     std::string digest_;
 };
 
+/// Where a registry's API is: docker.io is a name in references only.
+std::string host_of(const std::string& registry);
+
 /// Whether `text` is a repository name by the same grammar.
 bool is_repository(std::string_view text) noexcept;
 

@@ -1,7 +1,7 @@
 // A hosts.toml of anything: an answer, and what is understood is a place to ask.
 
 #include "app/hosts_file.h"
-#include "net/endpoint.h"
+#include "net/url.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -15,8 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             return 0;
         }
         for (const auto& host : read->hosts) {
-            const auto made = endpoint::make(host, registry, endpoint::role::mirror, {});
-            if (!made || !made->base().target().starts_with('/') || host.path.ends_with('/')) {
+            const bool rooted = host.path.empty() || host.path.starts_with('/');
+            if (
+              !rooted || host.path.ends_with('/') || !url::make(true, host.host, host.path + "/")) {
                 std::abort();
             }
         }
