@@ -32,24 +32,24 @@ result<tls_material::client> read_client(const tls_files::client& from) {
 } // namespace
 
 result<tls_material> tls_material::read(const tls_files& from) {
-    tls_material made;
-    made.in_place_of_the_system_ = from.in_place_of_the_system;
-    made.skip_verify_ = from.skip_verify;
+    std::vector<pem> authorities;
     for (const auto& file : from.authorities) {
         auto loaded = read_pem("certificate authorities", file);
         if (!loaded) {
             return loaded.error();
         }
-        made.authorities_.push_back(std::move(*loaded));
+        authorities.push_back(std::move(*loaded));
     }
+    std::vector<client> clients;
     for (const auto& each : from.clients) {
         auto loaded = read_client(each);
         if (!loaded) {
             return loaded.error();
         }
-        made.clients_.push_back(std::move(*loaded));
+        clients.push_back(std::move(*loaded));
     }
-    return made;
+    return tls_material(
+      std::move(authorities), from.in_place_of_the_system, std::move(clients), from.skip_verify);
 }
 
 tls_material tls_material::anonymous() const {

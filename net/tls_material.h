@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace firstlight {
@@ -26,6 +27,13 @@ public:
 
     /// The system's authorities alone.
     tls_material() = default;
+    tls_material(
+      std::vector<pem> authorities, bool in_place_of_the_system, std::vector<client> clients,
+      bool skip_verify)
+      : authorities_(std::move(authorities))
+      , clients_(std::move(clients))
+      , in_place_of_the_system_(in_place_of_the_system)
+      , skip_verify_(skip_verify) {}
     /// Blocks. not_found, io_error, invalid_argument (of more than 1 MiB), naming the file.
     static result<tls_material> read(const tls_files& from);
 

@@ -119,6 +119,9 @@ public:
             ssl_ = SSL_new(context);
             SSL_set_fd(ssl_, fd_);
             sound_ = SSL_accept(ssl_) == 1;
+            if (!sound_) {
+                let_know();
+            }
         }
     }
     ~wire() {
@@ -175,6 +178,13 @@ public:
     }
 
 private:
+    // Closing with something unread would take back the alert that says why.
+    void let_know() {
+        ::shutdown(fd_, SHUT_WR);
+        char ignored[4096];
+        while (::recv(fd_, ignored, sizeof ignored, 0) > 0) {
+        }
+    }
     bool receive() {
         char data[4096];
         const auto n = ssl_ ? SSL_read(ssl_, data, sizeof data) : ::recv(fd_, data, sizeof data, 0);
