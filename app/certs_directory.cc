@@ -1,7 +1,7 @@
 #include "app/certs_directory.h"
 
 #include "actors/log.h"
-#include "net/http_stream.h"
+#include "net/tls_context.h"
 
 #include <stdexcept>
 

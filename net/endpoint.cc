@@ -1,7 +1,7 @@
 #include "net/endpoint.h"
 
-#include "net/http_stream.h"
 #include "net/image_reference.h"
+#include "net/tls_context.h"
 
 #include <algorithm>
 #include <stdexcept>

@@ -5,7 +5,6 @@
 #include "actors/task.h"
 #include "net/dial_terms.h"
 #include "net/http_message.h"
-#include "net/tls_material.h"
 #include "net/url.h"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -19,10 +18,6 @@
 #include <vector>
 
 namespace firstlight {
-
-/// Takes long, so it is made at start-up or on a worker pool. Throws std::runtime_error
-/// naming the file that is of no use.
-shared_tls_context make_tls_context(const tls_material& from);
 
 /// One connection to one server, plain or TLS, and the exchange under way on it.
 /// The only place that knows Beast.

@@ -1,5 +1,6 @@
 // Where registries are reached, as a host_source says it, and what belongs to an endpoint.
 
+#include "net/tls_context.h"
 #include "test/imposter/test_certificates.h"
 #include "test/net/net_rig.h"
 #include "test/temporary_directory.h"
