@@ -89,8 +89,8 @@ public:
           pool, section.docker_config.empty() ? docker_credentials::default_path()
                                               : section.docker_config) {}
 
-    task<result<std::optional<credentials>>> find(std::string host) override {
-        if (const auto known = hosts_.find(host); known != hosts_.end()) {
+    task<result<std::optional<credentials>>> find(credential_query what) override {
+        if (const auto known = hosts_.find(what.host()); known != hosts_.end()) {
             const auto& h = known->second;
             if (!h.identity_token.empty()) {
                 co_return std::optional(credentials("", h.identity_token));
@@ -99,7 +99,7 @@ public:
                 co_return std::optional(credentials(h.username, h.password));
             }
         }
-        co_return co_await docker_.find(std::move(host));
+        co_return co_await docker_.find(std::move(what));
     }
 
 private:

@@ -1,6 +1,7 @@
 #include "net/auth_documents.h"
 
 #include "net/base64.h"
+#include "net/docker_key.h"
 
 #include <rapidjson/document.h>
 
@@ -30,18 +31,6 @@ std::chrono::seconds lifetime_of(const rapidjson::Value& object) {
     const double seconds = found->value.GetDouble();
     const auto bounded = std::clamp(seconds, 0.0, static_cast<double>(longest_lifetime));
     return std::chrono::seconds(static_cast<std::int64_t>(bounded));
-}
-
-// "https://host:port/path" → "host:port"
-std::string_view host_of(std::string_view key) noexcept {
-    if (const auto scheme = key.find("://"); scheme != key.npos) {
-        key.remove_prefix(scheme + 3);
-    }
-    return key.substr(0, key.find('/'));
-}
-
-bool is_hub(std::string_view host) noexcept {
-    return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io";
 }
 
 result<std::optional<credentials>> read_entry(const rapidjson::Value& entry) {
@@ -92,24 +81,76 @@ result<token_answer> parse_token_answer(std::string_view json) {
     return answer;
 }
 
-result<std::optional<credentials>>
-find_docker_credentials(std::string_view json, std::string_view host) {
+result<docker_config> docker_config::parse(std::string_view json) {
     rapidjson::Document document;
     document.Parse<parse_flags>(json.data(), json.size());
     if (document.HasParseError() || !document.IsObject()) {
         return fault(errc::invalid_argument, "not a JSON object");
     }
-    const auto auths = document.FindMember("auths");
-    if (auths == document.MemberEnd() || !auths->value.IsObject()) {
-        return std::optional<credentials>();
-    }
-    for (const auto& [key, entry] : auths->value.GetObject()) {
-        const auto named = host_of({key.GetString(), key.GetStringLength()});
-        if (named == host || (is_hub(named) && is_hub(host))) {
-            return read_entry(entry);
+    docker_config to;
+    to.store_ = text_of(document, "credsStore");
+    if (const auto auths = document.FindMember("auths");
+        auths != document.MemberEnd() && auths->value.IsObject()) {
+        for (const auto& [key, value] : auths->value.GetObject()) {
+            to.auths_.push_back({{key.GetString(), key.GetStringLength()}, read_entry(value)});
         }
     }
-    return std::optional<credentials>();
+    if (const auto helpers = document.FindMember("credHelpers");
+        helpers != document.MemberEnd() && helpers->value.IsObject()) {
+        for (const auto& [key, value] : helpers->value.GetObject()) {
+            if (value.IsString()) {
+                to.helpers_.emplace_back(
+                  std::string(key.GetString(), key.GetStringLength()),
+                  std::string(value.GetString(), value.GetStringLength()));
+            }
+        }
+    }
+    return to;
+}
+
+result<std::optional<credentials>> docker_config::find(const credential_query& what) const {
+    const entry* best = nullptr;
+    std::size_t most = 0;
+    for (const auto& each : auths_) {
+        const bool empty = each.held && !*each.held;
+        const auto rank = empty ? 0 : docker_key_rank(each.key, what);
+        if (rank > most) {
+            most = rank;
+            best = &each;
+        }
+    }
+    return best ? best->held : std::optional<credentials>();
+}
+
+const std::string& docker_config::helper_for(const credential_query& what) const {
+    const std::string* best = &store_;
+    std::size_t most = 0;
+    for (const auto& [key, name] : helpers_) {
+        const auto rank = docker_key_rank(key, what);
+        if (rank > most) {
+            most = rank;
+            best = &name;
+        }
+    }
+    return *best;
+}
+
+result<std::optional<credentials>> parse_helper_answer(std::string_view json) {
+    using found = std::optional<credentials>;
+    rapidjson::Document document;
+    document.Parse<parse_flags>(json.data(), json.size());
+    if (document.HasParseError() || !document.IsObject()) {
+        return fault(errc::corrupt, "its answer is not a JSON object");
+    }
+    auto user = text_of(document, "Username");
+    auto secret = text_of(document, "Secret");
+    if (user.empty() || secret.empty()) {
+        return found();
+    }
+    if (user == "<token>") {
+        user.clear();
+    }
+    return found(credentials(std::move(user), std::move(secret)));
 }
 
 } // namespace firstlight
