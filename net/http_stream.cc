@@ -242,6 +242,28 @@ public:
               "cannot load certificate authorities from " + ca_file + ": " + failed.message());
         }
     }
+    explicit tls_context(const tls_material& from)
+      : tls_context(std::string(), from.skip_verify) {
+        const auto use = [](std::string_view what, error_code failed) {
+            if (failed) {
+                throw std::runtime_error("cannot use the " + std::string(what));
+            }
+        };
+        error_code failed;
+        if (!from.authorities.empty() && !from.skip_verify) {
+            // In place of the system's.
+            ::SSL_CTX_set_cert_store(context_.native_handle(), ::X509_STORE_new());
+            context_.add_certificate_authority(asio::buffer(from.authorities), failed);
+            use("certificate authorities", failed);
+        }
+        if (!from.certificate.empty()) {
+            context_.use_certificate_chain(asio::buffer(from.certificate), failed);
+            use("client certificate", failed);
+            context_.use_private_key(
+              asio::buffer(from.private_key), asio::ssl::context::pem, failed);
+            use("client key", failed);
+        }
+    }
     // SSL_new() only reads the context and counts a reference, atomically.
     asio::ssl::context& get() const noexcept { return context_; }
 
@@ -262,6 +284,10 @@ private:
 
 shared_tls_context make_tls_context(const std::string& ca_file, bool skip_verify) {
     return std::make_shared<const tls_context>(ca_file, skip_verify);
+}
+
+shared_tls_context make_tls_context(const tls_material& from) {
+    return std::make_shared<const tls_context>(from);
 }
 
 class http_stream::exchange_state {

@@ -26,6 +26,18 @@ using shared_tls_context = std::shared_ptr<const tls_context>;
 /// authorities if it is empty. Throws std::runtime_error naming the file.
 shared_tls_context make_tls_context(const std::string& ca_file, bool skip_verify);
 
+/// What a TLS context is made of where it does not come from files of its own. PEM.
+class tls_material {
+public:
+    std::string authorities; // empty: the system's
+    std::string certificate; // to present, with those that vouch for it; empty: none
+    std::string private_key;
+    bool skip_verify = false;
+};
+
+/// Throws std::runtime_error, without the text, if a part of it is of no use.
+shared_tls_context make_tls_context(const tls_material& from);
+
 /// One connection to one server, plain or TLS, and the exchange under way on it.
 /// The only place that knows Beast.
 ///
