@@ -1,6 +1,7 @@
 #include "app/image_service_proxy.h"
 #include "app/rpc_server.h"
 #include "proto/pull_image.pb.h"
+#include "test/captured_stderr.h"
 #include "test/result_text.h"
 #include "test/rig.h"
 #include "test/temporary_directory.h"
@@ -269,6 +270,17 @@ TEST_CASE_FIXTURE(proxied, "pulls without credentials, or that make no sense, go
         CHECK(containerd->log().back().request == request);
     }
     CHECK(known("docker.io", "library/busybox") == "none");
+}
+
+TEST_CASE_FIXTURE(proxied, "what is of no use is logged, and not what it is") {
+    const test::captured_stderr log;
+    containerd->answer({{"x"}, {}, {}, {}, false});
+    runtime::v1::PullImageRequest q;
+    q.mutable_image()->set_image("busybox");
+    q.mutable_auth()->set_auth("hunter2*");
+    REQUIRE(call("PullImage", q.SerializeAsString()).ok());
+    CHECK(log.text().find("pull of busybox") != std::string::npos);
+    CHECK(log.text().find("hunter2") == std::string::npos);
 }
 
 TEST_CASE_FIXTURE(proxied, "any other method passes, known to us or not, large or small") {

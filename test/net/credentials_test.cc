@@ -4,11 +4,13 @@
 #include "net/docker_credentials.h"
 #include "net/docker_key.h"
 #include "net/pulled_credentials.h"
+#include "test/captured_stderr.h"
 #include "test/rig.h"
 #include "test/temporary_directory.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -341,6 +343,34 @@ TEST_CASE_FIXTURE(two_shards, "a chain: the first that has something, whoever fa
     first.answer = fault(errc::stopping, "pool");
     third.answer = std::optional(credentials("u", "3"));
     CHECK(run(chain.find(what)).error().code() == errc::stopping);
+}
+
+TEST_CASE_FIXTURE(
+  helpers, "a failing source is logged once, until it is well again, and no secret is") {
+    const test::captured_stderr log;
+    docker_credentials source(pool, dir / "config.json", options);
+    credential_chain chain;
+    chain.add("docker's config.json", source);
+    const auto lines = [&log] {
+        const auto text = log.text();
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    helper("one", "echo hunter2; exit 1");
+    config(R"({"credsStore":"one","auths":{"h":{"auth":"hunter2*"}}})");
+    CHECK(!run(chain.find(host("h"))));
+    CHECK(!run(chain.find(host("h"))));
+    CHECK(lines() == 1);
+    helper("one", "echo 'credentials not found in native keychain'; exit 1");
+    CHECK(!run(chain.find(host("h")))); // now auths is at fault
+    CHECK(lines() == 2);
+    config(R"({"auths":{"h":{"username":"u","password":"hunter2"}}})");
+    CHECK(shown(run(chain.find(host("h")))) == "u:hunter2");
+    CHECK(lines() == 3); // it is well
+    config("hunter2");
+    CHECK(!run(chain.find(host("h"))));
+    CHECK(lines() == 4);
+    CHECK(log.text().find("hunter2") == std::string::npos);
+    CHECK(log.text().find("docker-credential-one") != std::string::npos);
 }
 
 TEST_CASE("credentials of a CRI request, and for whom they are") {

@@ -1,5 +1,6 @@
 #include "net/kubeconfig.h"
 #include "net/kubernetes_secrets.h"
+#include "test/captured_stderr.h"
 #include "test/imposter/kubernetes_imposter.h"
 #include "test/imposter/test_certificates.h"
 #include "test/result_text.h"
@@ -280,6 +281,21 @@ TEST_CASE_FIXTURE(secured_cluster, "a server that nobody vouches for is not told
     begin();
     CHECK(known("h") == "unavailable");
     CHECK(server.requests().empty());
+}
+
+TEST_CASE_FIXTURE(cluster, "neither secrets nor tokens are logged, whatever goes wrong") {
+    const captured_stderr log;
+    server.put("s", config_for("h", "hunter2"));
+    server.put("t", "hunter2 is no JSON");
+    write("    token: {hunter2\n"); // no YAML either
+    begin();
+    CHECK(known("h") == "unavailable");
+    write("    token: hunter2\n");
+    CHECK(becomes("h", "hunter2"));
+    server.set_token("another");
+    server.drop_connections();
+    CHECK(eventually([&] { return log.text().find("answered 401") != std::string::npos; }));
+    CHECK(log.text().find("hunter2") == std::string::npos);
 }
 
 TEST_CASE("as a pod does, and with a client certificate") {
