@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
@@ -69,6 +70,14 @@ std::string chunk(const std::string& data) {
     char size[20];
     std::snprintf(size, sizeof size, "%zx\r\n", data.size());
     return size + data + "\r\n";
+}
+
+// While it is being answered it has nothing to say.
+template <class Stream>
+bool closed_by_client(Stream& stream) {
+    char byte = 0;
+    const int fd = stream.lowest_layer().native_handle();
+    return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 constexpr auto gone = R"({"kind":"Status","code":410,"reason":"Expired"})";
@@ -283,13 +292,15 @@ bool kubernetes_imposter::impl::watch(Stream& stream, const std::string& target)
         asio::write(stream, asio::buffer(out), failed);
         hold.lock();
         out.clear();
-        if (last) {
+        if (last || failed) {
             return !failed;
         }
         ++watching;
-        changed.wait(hold, [&] {
-            return over || ends >= until || (!history.empty() && history.back().version > from);
-        });
+        while (!over && ends < until && (history.empty() || history.back().version <= from) &&
+               !failed) {
+            changed.wait_for(hold, std::chrono::milliseconds(20));
+            failed = closed_by_client(stream) ? asio::error::eof : error_code();
+        }
         --watching;
     }
     return false;

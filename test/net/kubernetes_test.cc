@@ -66,7 +66,6 @@ struct cluster : two_shards {
         if (source) {
             run(source->stop());
             source.reset();
-            server.drop_connections(); // or it would find out later that we are gone
             CHECK(eventually([&] { return server.watching() == 0; }));
         }
     }
