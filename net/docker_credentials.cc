@@ -114,7 +114,8 @@ docker_credentials::ask(std::string helper, std::string server) {
         co_return turn.error().in("waiting to run " + request.program());
     }
     auto work = [request] { return run_process(request); };
-    const auto said = co_await pool_.run(lane::demand, std::move(work));
+    // One that hangs may not have the thread that is kept for demand.
+    const auto said = co_await pool_.run(lane::prefetch, std::move(work));
     if (!said && said.error().code() == errc::stopping) {
         co_return said.error();
     }
