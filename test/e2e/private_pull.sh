@@ -9,8 +9,9 @@
 [[ -x $CRI_PULL ]] || skip "$CRI_PULL is not there"
 
 ctr() { command ctr --address "$work/c/containerd.sock" --namespace k8s.io "$@"; }
+pull_socket=
 pull() { # IMAGE [USER PASSWORD]
-    "$CRI_PULL" "$work/firstlightd.sock" "$1" ${2:+"$2"} <<<"${3-}" >"$work/pull.log" 2>&1
+    "$CRI_PULL" "$pull_socket" "$1" ${2:+"$2"} <<<"${3-}" >"$work/pull.log" 2>&1
 }
 not() { ! "$@"; }
 reads() { # FILE: all of it
@@ -33,6 +34,7 @@ daemon_config_tables+="[cri_keychain]
 enable_keychain = true
 image_service_path = \"$work/c/containerd.sock\"
 "
+pull_socket=$work/firstlightd.sock
 mkdir "$work/docker"
 export DOCKER_CONFIG=$work/docker
 
@@ -52,7 +54,9 @@ check_equal "a container runs" "upper hello" "$(run firstlight "$image" hello ca
 check "no secret is in the log" not grep -qF "$secret" "$work/firstlightd.log"
 check "nor in a file of ours" not grep -rqF --exclude-dir=m "$secret" "$work/fl"
 
-say "--- after a restart"
+say "--- after a restart, with a socket for pulls alone"
+daemon_config_tables+="listen_path = \"$work/cri.sock\"
+"
 rootfs_mount firstlight "$image" "$work/tree"
 umount "$work/tree"
 daemon_kill
@@ -61,6 +65,8 @@ sh "$work/mount.sh"
 check "what is cached is there" reads etc/hello
 check "the rest is not: nobody has told us again" not reads odd/sizes/chunk
 say "$(cat "$work/read.log")"
+check "at the other socket nobody pulls" not pull "$image" me "$secret"
+pull_socket=$work/cri.sock
 check "kubelet pulls again" pull "$image" me "$secret"
 check "now it is" reads odd/sizes/chunk
 
