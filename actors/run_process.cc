@@ -96,7 +96,7 @@ result<std::string> find_program(const std::string& name, std::string_view path)
     }
     while (!path.empty()) {
         const auto end = std::min(path.find(':'), path.size());
-        const auto candidate = std::string(path.substr(0, end)) + "/" + name;
+        auto candidate = std::string(path.substr(0, end)) + "/" + name;
         path.remove_prefix(std::min(end + 1, path.size()));
         if (candidate.front() == '/' && ::access(candidate.c_str(), X_OK) == 0) {
             return candidate;

@@ -10,7 +10,7 @@ namespace firstlight {
 
 namespace {
 
-constexpr std::int64_t longest_lifetime = 366 * 24 * std::int64_t{3600};
+constexpr std::int64_t longest_lifetime = std::int64_t{366} * 24 * 3600;
 
 std::chrono::seconds lifetime_of(const json_value& answer) {
     const auto seconds = answer["expires_in"].number().value_or(0);
