@@ -129,6 +129,19 @@ struct config {
         std::chrono::milliseconds max_backoff{10'000};
     } registry;
 
+    /// Where credentials come from besides the configuration and docker's config.json.
+    struct keychain_section {
+        /// Secrets of type dockerconfigjson, from the API server of Kubernetes.
+        bool kubernetes = false;
+        /// How to reach it; empty: $KUBECONFIG, ~/.kube/config, or as a pod does.
+        std::string kubeconfig;
+        /// What kubelet sends along with its requests to pull images, which we pass on.
+        bool cri = false;
+        std::string image_service = "/run/containerd/containerd.sock"; // where to
+        /// The socket for these requests; empty: `address`.
+        std::string image_service_listen;
+    } keychain;
+
     /// cache.directory, or its place under root.
     std::string cache_directory() const;
 };

@@ -112,8 +112,6 @@ void read_top(config_section& top, config& to) {
     top.no_effect_flag("log_file_access", false, "first accesses of files are not logged");
     top.no_effect_text("debug_address", "", "there is no debug endpoint");
     top.no_effect_flag("ipfs", false, "layers are not read from IPFS");
-    top.no_effect_text(
-      "cri_keychain_image_service_path", "", "credentials are not taken from CRI requests");
 }
 
 void read_blob(config_section& top, config& to) {
@@ -165,16 +163,20 @@ void read_snapshotter(config_section& top) {
       "a layer that cannot be mounted again keeps no other from it");
 }
 
-void read_keychains(config_section& top) {
+void read_keychains(config_section& top, config& to) {
+    auto& k = to.keychain;
     config_section kube(top.table("kubeconfig_keychain"), "kubeconfig_keychain", top.findings());
-    constexpr std::string_view secrets = "credentials are not read from Kubernetes secrets";
-    kube.no_effect_flag("enable_keychain", false, secrets);
-    kube.no_effect_text("kubeconfig_path", "", secrets);
+    flag(kube, "enable_keychain", k.kubernetes);
+    absolute_path(kube, "kubeconfig_path", k.kubeconfig);
     config_section cri(top.table("cri_keychain"), "cri_keychain", top.findings());
-    constexpr std::string_view requests = "credentials are not taken from CRI requests";
-    cri.no_effect_flag("enable_keychain", false, requests);
-    cri.no_effect_text("image_service_path", "/run/containerd/containerd.sock", requests);
-    cri.no_effect_text("listen_path", "", requests);
+    flag(cri, "enable_keychain", k.cri);
+    absolute_path(top, "cri_keychain_image_service_path", k.image_service); // of the plugin
+    absolute_path(cri, "image_service_path", k.image_service);
+    absolute_path(cri, "listen_path", k.image_service_listen);
+    const bool ours = k.image_service == to.address || k.image_service == k.image_service_listen;
+    if (k.cri && ours) {
+        cri.fail("image_service_path", "expected containerd's socket, found one of our own");
+    }
 }
 
 void read_fuse_manager(config_section& top) {
@@ -235,7 +237,7 @@ void read_config_keys(const toml_table& document, config_findings& findings, con
     read_directory_cache(top);
     read_fuse(top, to);
     read_snapshotter(top);
-    read_keychains(top);
+    read_keychains(top, to);
     read_fuse_manager(top);
     read_registry_keys(top, to);
     read_own(top, to);

@@ -3,6 +3,8 @@
 #include "actors/call.h"
 #include "actors/runtime.h"
 #include "app/certs_directory.h"
+#include "app/credential_sources.h"
+#include "app/image_service_proxy.h"
 #include "app/metrics_exporter.h"
 #include "app/rpc_server.h"
 #include "app/snapshots_service.h"
@@ -15,7 +17,6 @@
 #include "fs/learned_prefetch.h"
 #include "fs/overlay_probe.h"
 #include "fs/snapshotter.h"
-#include "net/docker_credentials.h"
 #include "net/registry_client.h"
 #include "net/registry_hub.h"
 
@@ -109,33 +110,6 @@ task<result<void>> stop_fetcher(chunk_fetcher& fetcher) {
     co_return result<void>();
 }
 
-/// What the operator wrote into the configuration, then docker's file.
-class configured_credentials final : public credential_source {
-public:
-    configured_credentials(const config::registry_section& section, worker_pool& pool)
-      : hosts_(section.hosts)
-      , docker_(
-          pool, section.docker_config.empty() ? docker_credentials::default_path()
-                                              : section.docker_config) {}
-
-    task<result<std::optional<credentials>>> find(std::string host) override {
-        if (const auto known = hosts_.find(host); known != hosts_.end()) {
-            const auto& h = known->second;
-            if (!h.identity_token.empty()) {
-                co_return std::optional(credentials("", h.identity_token));
-            }
-            if (!h.username.empty()) {
-                co_return std::optional(credentials(h.username, h.password));
-            }
-        }
-        co_return co_await docker_.find(std::move(host));
-    }
-
-private:
-    const std::map<std::string, config::registry_host> hosts_;
-    docker_credentials docker_;
-};
-
 } // namespace
 
 /// Members in the order of construction; what comes later may use what is above.
@@ -168,6 +142,7 @@ private:
     result<void> build_learning();
     result<void> mount_fuse();
     result<void> serve();
+    result<void> listen();
     void stop_clients();
     void stop_fetchers();
 
@@ -177,7 +152,7 @@ private:
     const std::string mountpoint_;
     overlay_options overlay_;
 
-    std::optional<configured_credentials> credentials_;
+    std::optional<credential_sources> credentials_;
     std::optional<net_metrics> net_metrics_;
     std::optional<certs_directory> hosts_;
     std::optional<registry_hub> hub_;
@@ -198,7 +173,9 @@ private:
     std::optional<layer_manager> manager_;
     std::optional<snapshotter> snapshotter_;
     std::optional<snapshots_service> service_;
+    std::optional<image_service_proxy> images_;
     std::unique_ptr<rpc_server> server_;
+    std::unique_ptr<rpc_server> image_server_; // where it is not the same
     std::unique_ptr<metrics_exporter> exporter_;
     bool serving_fuse_ = false;
     bool running_ = false;
@@ -223,12 +200,13 @@ result<void> daemon::parts::prepare_disk() {
 }
 
 void daemon::parts::build_registry() {
-    credentials_.emplace(settings_.registry, runtime_.io());
+    credentials_.emplace(settings_, runtime_.at(0), runtime_.io());
     net_metrics_.emplace(metrics_);
     auto registries = to_registry_config(settings_.registry);
     registries.background_bytes_per_second = settings_.background.bytes_per_second;
     hosts_.emplace(runtime_.io(), settings_.registry.config_paths);
-    hub_.emplace(runtime_.at(0), std::move(registries), *credentials_, *net_metrics_, &*hosts_);
+    hub_.emplace(
+      runtime_.at(0), std::move(registries), credentials_->all(), *net_metrics_, &*hosts_);
 }
 
 result<void> daemon::parts::build_layers(index_store indexes) {
@@ -352,6 +330,9 @@ result<void> daemon::parts::serve() {
     running_ = true;
     fuse_->serve();
     serving_fuse_ = true;
+    if (auto done = run(credentials_->start()); !done) {
+        return done;
+    }
     if (auto done = run(cache_->start()); !done) {
         return done;
     }
@@ -369,14 +350,33 @@ result<void> daemon::parts::serve() {
         exporter_ = std::move(*exporter);
     }
     service_.emplace(*snapshotter_);
-    auto server = rpc_server::listen(settings_.address, {&service_->grpc_service()});
+    if (auto done = listen(); !done) {
+        return done;
+    }
+    log::info(
+      "serving",
+      {{"socket", settings_.address}, {"root", settings_.root}, {"shards", runtime_.size()}});
+    return {};
+}
+
+result<void> daemon::parts::listen() {
+    if (auto* pulled = credentials_->pulled()) {
+        images_.emplace(runtime_.at(0), *pulled, settings_.keychain.image_service);
+    }
+    const auto& apart = settings_.keychain.image_service_listen;
+    if (images_ && !apart.empty() && apart != settings_.address) {
+        auto server = rpc_server::listen(apart, {}, &images_->grpc_service());
+        if (!server) {
+            return server.error();
+        }
+        image_server_ = std::move(*server);
+    }
+    auto* const fallback = images_ && !image_server_ ? &images_->grpc_service() : nullptr;
+    auto server = rpc_server::listen(settings_.address, {&service_->grpc_service()}, fallback);
     if (!server) {
         return server.error();
     }
     server_ = std::move(*server);
-    log::info(
-      "serving",
-      {{"socket", settings_.address}, {"root", settings_.root}, {"shards", runtime_.size()}});
     return {};
 }
 
@@ -410,9 +410,11 @@ void daemon::parts::stop() {
     }
     running_ = false;
     exporter_.reset();
-    if (server_) {
-        server_->stop(rpc_patience);
-        server_.reset();
+    for (auto* server : {&image_server_, &server_}) {
+        if (*server) {
+            (*server)->stop(rpc_patience);
+            server->reset();
+        }
     }
     run(snapshotter_->stop());
     stop_clients();
@@ -426,6 +428,7 @@ void daemon::parts::stop() {
     run(cache_->stop());
     run(store_->stop());
     run(hub_->stop());
+    run(credentials_->stop());
     fuse_->unmount();
     runtime_.stop();
 }

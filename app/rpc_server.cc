@@ -91,8 +91,9 @@ private:
     const std::string path_;
 };
 
-result<std::unique_ptr<rpc_server>>
-rpc_server::listen(const std::string& path, const std::vector<grpc::Service*>& services) {
+result<std::unique_ptr<rpc_server>> rpc_server::listen(
+  const std::string& path, const std::vector<grpc::Service*>& services,
+  grpc::CallbackGenericService* fallback) {
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) {
         return fault(
           errc::invalid_argument, "\"" + path + "\": a socket's path has 1 to 107 characters");
@@ -108,6 +109,9 @@ rpc_server::listen(const std::string& path, const std::vector<grpc::Service*>& s
     builder.SetMaxReceiveMessageSize(request_limit);
     for (auto* service : services) {
         builder.RegisterService(service);
+    }
+    if (fallback) {
+        builder.RegisterCallbackGenericService(fallback);
     }
     auto server = builder.BuildAndStart();
     if (!server) {

@@ -8,8 +8,9 @@
 #include <vector>
 
 namespace grpc {
+class CallbackGenericService;
 class Service;
-}
+} // namespace grpc
 
 namespace firstlight {
 
@@ -20,12 +21,14 @@ class rpc_server {
 public:
     /// Listens on the socket at `path`. Its directory is made (mode 0700) if missing,
     /// the socket has mode 0600, and a socket that nobody listens on any more is
-    /// replaced. The services must outlive the server.
+    /// replaced. Methods of none of the services go to `fallback`, if there is one. The
+    /// services must outlive the server.
     ///
     /// Errors: already_exists, when somebody does listen there; invalid_argument,
     /// when the path is too long for a socket or is something else; io_error.
-    static result<std::unique_ptr<rpc_server>>
-    listen(const std::string& path, const std::vector<grpc::Service*>& services);
+    static result<std::unique_ptr<rpc_server>> listen(
+      const std::string& path, const std::vector<grpc::Service*>& services,
+      grpc::CallbackGenericService* fallback = nullptr);
 
     ~rpc_server(); // stops at once, if stop() has not been called
 

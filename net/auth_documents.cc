@@ -1,8 +1,8 @@
 #include "net/auth_documents.h"
 
 #include "net/base64.h"
-
-#include <rapidjson/document.h>
+#include "net/docker_key.h"
+#include "net/json_value.h"
 
 #include <algorithm>
 
@@ -10,51 +10,25 @@ namespace firstlight {
 
 namespace {
 
-// Deep nesting would overflow the stack of RapidJSON's recursive parser.
-constexpr unsigned parse_flags = rapidjson::kParseIterativeFlag;
-constexpr std::int64_t longest_lifetime = 366 * 24 * std::int64_t{3600};
+constexpr std::int64_t longest_lifetime = std::int64_t{366} * 24 * 3600;
 
-std::string text_of(const rapidjson::Value& object, const char* name) {
-    const auto found = object.FindMember(name);
-    if (found == object.MemberEnd() || !found->value.IsString()) {
-        return {};
-    }
-    return {found->value.GetString(), found->value.GetStringLength()};
-}
-
-std::chrono::seconds lifetime_of(const rapidjson::Value& object) {
-    const auto found = object.FindMember("expires_in");
-    if (found == object.MemberEnd() || !found->value.IsNumber()) {
-        return std::chrono::seconds(0);
-    }
-    const double seconds = found->value.GetDouble();
+std::chrono::seconds lifetime_of(const json_value& answer) {
+    const auto seconds = answer["expires_in"].number().value_or(0);
     const auto bounded = std::clamp(seconds, 0.0, static_cast<double>(longest_lifetime));
     return std::chrono::seconds(static_cast<std::int64_t>(bounded));
 }
 
-// "https://host:port/path" → "host:port"
-std::string_view host_of(std::string_view key) noexcept {
-    if (const auto scheme = key.find("://"); scheme != key.npos) {
-        key.remove_prefix(scheme + 3);
-    }
-    return key.substr(0, key.find('/'));
-}
-
-bool is_hub(std::string_view host) noexcept {
-    return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io";
-}
-
-result<std::optional<credentials>> read_entry(const rapidjson::Value& entry) {
+result<std::optional<credentials>> read_entry(const json_value& entry) {
     using found = std::optional<credentials>;
-    if (!entry.IsObject()) {
+    if (!entry.is_object()) {
         return fault(errc::invalid_argument, "an entry of auths is not an object");
     }
-    if (auto token = text_of(entry, "identitytoken"); !token.empty()) {
-        return found(credentials("", std::move(token)));
+    if (const auto& token = entry["identitytoken"].text(); !token.empty()) {
+        return found(credentials("", token));
     }
-    auto user = text_of(entry, "username");
-    auto secret = text_of(entry, "password");
-    if (const auto packed = text_of(entry, "auth"); !packed.empty()) {
+    auto user = entry["username"].text();
+    auto secret = entry["password"].text();
+    if (const auto& packed = entry["auth"].text(); !packed.empty()) {
         const auto plain = base64_decoded(packed);
         const auto colon = plain ? plain->find(':') : std::string::npos;
         if (colon == std::string::npos) {
@@ -74,42 +48,81 @@ result<std::optional<credentials>> read_entry(const rapidjson::Value& entry) {
 } // namespace
 
 result<token_answer> parse_token_answer(std::string_view json) {
-    rapidjson::Document document;
-    document.Parse<parse_flags>(json.data(), json.size());
-    if (document.HasParseError() || !document.IsObject()) {
+    const auto document = json_value::parse(json);
+    if (!document || !document->is_object()) {
         return fault(errc::corrupt, "token answer is not a JSON object");
     }
     token_answer answer;
-    answer.token = text_of(document, "token");
+    answer.token = (*document)["token"].text();
     if (answer.token.empty()) {
-        answer.token = text_of(document, "access_token");
+        answer.token = (*document)["access_token"].text();
     }
     const auto printable = [](char c) { return c > 0x20 && c < 0x7f; };
     if (answer.token.empty() || !std::all_of(answer.token.begin(), answer.token.end(), printable)) {
         return fault(errc::corrupt, "token answer holds no token");
     }
-    answer.lifetime = lifetime_of(document);
+    answer.lifetime = lifetime_of(*document);
     return answer;
 }
 
-result<std::optional<credentials>>
-find_docker_credentials(std::string_view json, std::string_view host) {
-    rapidjson::Document document;
-    document.Parse<parse_flags>(json.data(), json.size());
-    if (document.HasParseError() || !document.IsObject()) {
+result<docker_config> docker_config::parse(std::string_view json) {
+    const auto document = json_value::parse(json);
+    if (!document || !document->is_object()) {
         return fault(errc::invalid_argument, "not a JSON object");
     }
-    const auto auths = document.FindMember("auths");
-    if (auths == document.MemberEnd() || !auths->value.IsObject()) {
-        return std::optional<credentials>();
+    docker_config to;
+    to.store_ = (*document)["credsStore"].text();
+    for (const auto& [key, value] : (*document)["auths"].members()) {
+        to.auths_.push_back({key, read_entry(value)});
     }
-    for (const auto& [key, entry] : auths->value.GetObject()) {
-        const auto named = host_of({key.GetString(), key.GetStringLength()});
-        if (named == host || (is_hub(named) && is_hub(host))) {
-            return read_entry(entry);
+    for (const auto& [key, value] : (*document)["credHelpers"].members()) {
+        to.helpers_.emplace_back(key, value.text());
+    }
+    return to;
+}
+
+result<std::optional<credentials>> docker_config::find(const credential_query& what) const {
+    const entry* best = nullptr;
+    std::size_t most = 0;
+    for (const auto& each : auths_) {
+        const bool empty = each.held && !*each.held;
+        const auto rank = empty ? 0 : docker_key_rank(each.key, what);
+        if (rank > most) {
+            most = rank;
+            best = &each;
         }
     }
-    return std::optional<credentials>();
+    return best ? best->held : std::optional<credentials>();
+}
+
+const std::string& docker_config::helper_for(const credential_query& what) const {
+    const std::string* best = &store_;
+    std::size_t most = 0;
+    for (const auto& [key, name] : helpers_) {
+        const auto rank = docker_key_rank(key, what);
+        if (rank > most) {
+            most = rank;
+            best = &name;
+        }
+    }
+    return *best;
+}
+
+result<std::optional<credentials>> parse_helper_answer(std::string_view json) {
+    using found = std::optional<credentials>;
+    const auto document = json_value::parse(json);
+    if (!document || !document->is_object()) {
+        return fault(errc::corrupt, "its answer is not a JSON object");
+    }
+    auto user = (*document)["Username"].text();
+    auto secret = (*document)["Secret"].text();
+    if (user.empty() || secret.empty()) {
+        return found();
+    }
+    if (user == "<token>") {
+        user.clear();
+    }
+    return found(credentials(std::move(user), std::move(secret)));
 }
 
 } // namespace firstlight

@@ -1,5 +1,5 @@
 #pragma once
-// The two JSON documents of registry authentication.
+// The JSON documents of registry authentication.
 
 #include "actors/result.h"
 #include "net/credential_source.h"
@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace firstlight {
 
@@ -22,11 +24,40 @@ struct token_answer {
 /// corrupt, without the text, if it is not such a document.
 result<token_answer> parse_token_answer(std::string_view json);
 
-/// The entry for `host` among the `auths` of docker's config.json. docker.io is
-/// looked up as "https://index.docker.io/v1/"; a key may carry a scheme and a
-/// path, which are not compared. invalid_argument, without the text, if it is not
-/// such a document.
-result<std::optional<credentials>>
-find_docker_credentials(std::string_view json, std::string_view host);
+/// Docker's config.json, or a Kubernetes secret of type dockerconfigjson: who we are to
+/// which registry, and which program knows. Immutable.
+///
+/// Source: docs.docker.com/reference/cli/docker/login, "Credential stores";
+/// kubernetes.io/docs/concepts/containers/images, "Interpretation of config.json".
+class docker_config {
+public:
+    /// One of `auths`: its key, and what it holds. Without credentials there is nothing
+    /// (they are with a helper); malformed ones are invalid_argument, without the text.
+    struct entry {
+        std::string key;
+        result<std::optional<credentials>> held;
+    };
+
+    docker_config() = default; // says nothing
+    /// invalid_argument, without the text, if it is not such a document.
+    static result<docker_config> parse(std::string_view json);
+
+    /// What the best of the matching keys (docker_key.h) holds; the first of equals.
+    result<std::optional<credentials>> find(const credential_query& what) const;
+    /// The helper to ask about it, as in "docker-credential-<name>": that of
+    /// `credHelpers`, or the one of `credsStore`; empty if there is none.
+    const std::string& helper_for(const credential_query& what) const;
+    const std::vector<entry>& auths() const noexcept { return auths_; }
+
+private:
+    std::vector<entry> auths_;
+    std::vector<std::pair<std::string, std::string>> helpers_; // key, name
+    std::string store_;
+};
+
+/// What a credential helper answered to `get`: nothing if there are no credentials in it.
+/// corrupt, without the text, if it is no such answer.
+/// Source: github.com/docker/docker-credential-helpers, "Development".
+result<std::optional<credentials>> parse_helper_answer(std::string_view json);
 
 } // namespace firstlight

@@ -26,20 +26,36 @@ private:
     std::string secret_;
 };
 
-/// Where credentials come from. Asked each time they are needed, so that a
-/// change on disk works at once. Called on the registry_hub's shard.
+/// What credentials are wanted for. A value.
+class credential_query {
+public:
+    explicit credential_query(std::string host, std::string repository = {})
+      : host_(std::move(host))
+      , repository_(std::move(repository)) {}
+
+    /// As in image references ("docker.io", "localhost:5000"), or a mirror's.
+    const std::string& host() const noexcept { return host_; }
+    /// "library/alpine"; empty: any.
+    const std::string& repository() const noexcept { return repository_; }
+
+private:
+    std::string host_;
+    std::string repository_;
+};
+
+/// Where credentials come from. Asked each time they are needed, which is at every 401 and
+/// 403, so that a change works at once. Called on the registry_hub's shard.
 class credential_source {
 public:
     virtual ~credential_source() = default;
-    /// `host` as in image references ("docker.io", "localhost:5000"), or a
-    /// mirror's. Nothing when there are none for it: go on anonymously.
-    virtual task<result<std::optional<credentials>>> find(std::string host) = 0;
+    /// Nothing when there are none for it: go on anonymously.
+    virtual task<result<std::optional<credentials>>> find(credential_query what) = 0;
 };
 
 /// Never has any.
 class no_credentials final : public credential_source {
 public:
-    task<result<std::optional<credentials>>> find(std::string host) override;
+    task<result<std::optional<credentials>>> find(credential_query what) override;
 };
 
 } // namespace firstlight

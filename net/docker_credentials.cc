@@ -1,52 +1,52 @@
 #include "net/docker_credentials.h"
 
-#include "net/auth_documents.h"
+#include "net/docker_key.h"
+#include "net/small_file.h"
 
-#include <cerrno>
-#include <cstdio>
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
-#include <memory>
 
 namespace firstlight {
 
 namespace {
 
-constexpr std::size_t largest_file = 1 << 20;
+constexpr mailbox::limits at_once{2, 1, 1};
+// How a helper says that it has no credentials for a registry.
+constexpr std::string_view not_there = "credentials not found in native keychain";
 
-struct file_closer {
-    void operator()(std::FILE* f) const noexcept { std::fclose(f); }
-};
-
-// not_found if there is no such file.
-result<std::string> read_file(const std::string& path) {
-    const std::unique_ptr<std::FILE, file_closer> file(std::fopen(path.c_str(), "re"));
-    if (!file) {
-        return errno_fault(errno, path);
-    }
-    std::string text(largest_file + 1, '\0');
-    text.resize(std::fread(text.data(), 1, text.size(), file.get()));
-    if (std::ferror(file.get())) {
-        return errno_fault(EIO, path);
-    }
-    if (text.size() > largest_file) {
-        return fault(errc::invalid_argument, path + ": larger than 1 MiB");
-    }
-    return text;
-}
-
-result<std::optional<credentials>> look_up(const std::string& path, const std::string& host) {
-    auto text = read_file(path);
+result<docker_config> load(const std::string& path) {
+    auto text = read_small_file(path);
     if (!text && text.error().code() == errc::not_found) {
-        return std::optional<credentials>();
+        return docker_config();
     }
     if (!text) {
         return text.error();
     }
-    auto found = find_docker_credentials(*text, host);
-    if (!found) {
-        return found.error().in(path);
+    auto parsed = docker_config::parse(*text);
+    if (!parsed) {
+        return parsed.error().in(path);
     }
-    return found;
+    return parsed;
+}
+
+// Part of a program's name, and no way to another directory.
+bool is_helper_name(std::string_view name) noexcept {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+    });
+}
+
+result<std::optional<credentials>> judge(const process_outcome& said) {
+    if (said.code() == 0) {
+        return parse_helper_answer(said.output());
+    }
+    if (said.output().find(not_there) != std::string::npos) {
+        return std::optional<credentials>();
+    }
+    return fault(
+      errc::unavailable, "exited with " + std::to_string(said.code()) +
+                           "; run it by hand to see why, since it may print a secret");
 }
 
 std::string from_environment(const char* name) {
@@ -56,9 +56,15 @@ std::string from_environment(const char* name) {
 
 } // namespace
 
-docker_credentials::docker_credentials(worker_pool& pool, std::string path)
+docker_credentials::docker_credentials(worker_pool& pool, std::string file)
+  : docker_credentials(pool, std::move(file), options()) {
+}
+
+docker_credentials::docker_credentials(worker_pool& pool, std::string file, options o)
   : pool_(pool)
-  , path_(std::move(path)) {
+  , file_(std::move(file))
+  , options_(std::move(o))
+  , running_(at_once) {
 }
 
 std::string docker_credentials::default_path() {
@@ -69,12 +75,61 @@ std::string docker_credentials::default_path() {
     return from_environment("HOME") + "/.docker/config.json";
 }
 
-task<result<std::optional<credentials>>> docker_credentials::find(std::string host) {
-    auto work = [path = path_, host] { return look_up(path, host); };
-    co_return co_await pool_.run(lane::demand, std::move(work));
+task<result<std::optional<credentials>>> docker_credentials::find(credential_query what) {
+    auto work = [file = file_] { return load(file); };
+    auto config = co_await pool_.run(lane::demand, std::move(work));
+    if (!config) {
+        co_return config.error();
+    }
+    auto helper = config->helper_for(what);
+    if (!helper.empty()) {
+        auto server = what.host();
+        if (is_docker_hub(server)) {
+            server = docker_hub_server;
+        }
+        auto found = co_await ask(std::move(helper), std::move(server));
+        if (!found || *found) {
+            co_return found;
+        }
+    }
+    auto held = config->find(what);
+    if (!held) {
+        co_return held.error().in(file_);
+    }
+    co_return held;
 }
 
-task<result<std::optional<credentials>>> no_credentials::find(std::string) {
+task<result<std::optional<credentials>>>
+docker_credentials::ask(std::string helper, std::string server) {
+    if (!is_helper_name(helper)) {
+        co_return fault(errc::invalid_argument, file_ + ": a credential helper's name is not one");
+    }
+    process_request request("docker-credential-" + helper);
+    request.add("get");
+    request.set_input(server + "\n");
+    request.set_path(options_.helper_path);
+    request.set_time_limit(options_.helper_time);
+    auto turn = co_await running_.admit(lane::demand, 2 * options_.helper_time);
+    if (!turn) {
+        co_return turn.error().in("waiting to run " + request.program());
+    }
+    auto work = [request] { return run_process(request); };
+    // One that hangs may not have the thread that is kept for demand.
+    const auto said = co_await pool_.run(lane::prefetch, std::move(work));
+    if (!said && said.error().code() == errc::stopping) {
+        co_return said.error();
+    }
+    if (!said) {
+        co_return fault(errc::unavailable, said.error().context());
+    }
+    auto found = judge(*said);
+    if (!found) {
+        co_return fault(errc::unavailable, found.error().in(request.program()).context());
+    }
+    co_return found;
+}
+
+task<result<std::optional<credentials>>> no_credentials::find(credential_query) {
     co_return std::optional<credentials>();
 }
 

@@ -97,6 +97,16 @@ fault refusal_of(unsigned status) {
     return {errc::unsupported, text};
 }
 
+// Refused without credentials, since asking for them came to nothing. If that may pass, so
+// may this.
+fault unproved(const fault& refused, const fault& unasked) {
+    const bool passing =
+      unasked.code() == errc::unavailable && refused.code() == errc::unauthorized;
+    return {
+      passing ? errc::unavailable : refused.code(),
+      refused.context() + "; credentials could not be had: " + unasked.context()};
+}
+
 connection_pool::limits pool_limits(const registry_config& config) {
     return {config.connections, config.connect_timeout, config.idle_timeout, config.circuit};
 }
@@ -257,21 +267,36 @@ task<void> registry_hub::fly(auth_scope scope, auth_challenge challenge, flight_
 
 task<result<authorization>>
 registry_hub::prove(auth_scope scope, auth_challenge challenge, flight_ptr mine) {
-    auto who = co_await credentials_.find(scope.credential_host());
-    if (!who) {
-        co_return who.error().in("credentials for " + scope.credential_host());
+    const credential_query wanted(scope.credential_host(), scope.repository());
+    auto who = co_await credentials_.find(wanted);
+    if (!who && who.error().code() == errc::stopping) {
+        co_return who.error();
     }
+    if (!who) { // a public image needs none
+        auto proof = co_await present(scope, std::move(challenge), std::nullopt, std::move(mine));
+        if (!proof) {
+            co_return unproved(proof.error(), who.error());
+        }
+        co_return proof;
+    }
+    co_return co_await present(
+      std::move(scope), std::move(challenge), std::move(*who), std::move(mine));
+}
+
+task<result<authorization>> registry_hub::present(
+  auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine) {
     if (challenge.scheme == auth_challenge::kind::bearer) {
         co_return co_await fetch_token(
-          std::move(scope), std::move(challenge), std::move(*who), std::move(mine));
+          std::move(scope), std::move(challenge), std::move(who), std::move(mine));
     }
-    if (!*who || (*who)->is_identity_token()) {
+    if (!who || who->is_identity_token()) {
         co_return fault(
           errc::unauthorized, "no user and password for " + scope.credential_host() +
-                                ": log in, so that they are in docker's config.json");
+                                ": log in, so that they are in docker's config.json, or "
+                                "configure them");
     }
     entry_of(scope).expires_at = steady::time_point::max();
-    co_return authorization(basic(**who), steady::time_point::max());
+    co_return authorization(basic(*who), steady::time_point::max());
 }
 
 task<result<authorization>> registry_hub::fetch_token(

@@ -137,6 +137,8 @@ private:
     void renew(const auth_scope& scope, entry& e);
     task<void> fly(auth_scope scope, auth_challenge challenge, flight_ptr mine);
     task<result<authorization>> prove(auth_scope scope, auth_challenge challenge, flight_ptr mine);
+    task<result<authorization>> present(
+      auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine);
     task<result<authorization>> fetch_token(
       auth_scope scope, auth_challenge challenge, std::optional<credentials> who, flight_ptr mine);
     task<result<token_answer>>

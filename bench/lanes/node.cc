@@ -15,7 +15,7 @@ namespace {
 
 class nobody final : public credential_source {
 public:
-    task<result<std::optional<credentials>>> find(std::string) override {
+    task<result<std::optional<credentials>>> find(credential_query) override {
         co_return std::optional<credentials>();
     }
 };

@@ -70,6 +70,17 @@ TEST_CASE("config: each key of the reference that means something here sets it")
       {"[blob]\nmax_wait_msec = 60", [](auto& c) { return c.registry.max_backoff == 60ms; }},
       {"[fuse]\nattr_timeout = 6", [](auto& c) { return c.fuse.attr_timeout == 6s; }},
       {"[fuse]\nentry_timeout = 6", [](auto& c) { return c.fuse.entry_timeout == 6s; }},
+      {"[kubeconfig_keychain]\nenable_keychain = true",
+       [](auto& c) { return c.keychain.kubernetes; }},
+      {"[kubeconfig_keychain]\nkubeconfig_path = '/k'",
+       [](auto& c) { return c.keychain.kubeconfig == "/k"; }},
+      {"[cri_keychain]\nenable_keychain = true", [](auto& c) { return c.keychain.cri; }},
+      {"[cri_keychain]\nimage_service_path = '/c'",
+       [](auto& c) { return c.keychain.image_service == "/c"; }},
+      {"[cri_keychain]\nlisten_path = '/l'",
+       [](auto& c) { return c.keychain.image_service_listen == "/l"; }},
+      {"cri_keychain_image_service_path = '/c'",
+       [](auto& c) { return c.keychain.image_service == "/c"; }},
       {"[resolver]\nrequest_timeout_sec = 6",
        [](auto& c) { return c.registry.request_timeout == 6s; }},
     });
@@ -114,7 +125,6 @@ TEST_CASE("config: keys of the reference without effect are accepted, and said s
            "blob.check_always = true",
            "snapshotter.allow_invalid_mounts_on_restart = false",
            "metadata_store = 'db'",
-           "cri_keychain_image_service_path = '/run/c.sock'",
            "blob.chunk_size = 9",
            "directory_cache.max_lru_cache_entry = 9",
            "directory_cache.max_cache_fds = 9",
@@ -124,11 +134,6 @@ TEST_CASE("config: keys of the reference without effect are accepted, and said s
            "fuse.passthrough = true",
            "fuse.merge_buffer_size = 9",
            "fuse.merge_worker_count = 9",
-           "kubeconfig_keychain.enable_keychain = true",
-           "kubeconfig_keychain.kubeconfig_path = '/k'",
-           "cri_keychain.enable_keychain = true",
-           "cri_keychain.image_service_path = '/c'",
-           "cri_keychain.listen_path = '/l'",
            "fuse_manager.enable = true",
            "fuse_manager.address = '/f'",
            "fuse_manager.path = '/f'",
@@ -168,6 +173,11 @@ TEST_CASE("config: an explicit 0 is the default where the reference has it so") 
     CHECK(c.read.deadline == d.read.deadline);
     CHECK(c.registry.min_backoff == d.registry.min_backoff);
     CHECK(c.registry.max_backoff == d.registry.max_backoff);
+    CHECK(c.keychain.kubernetes == d.keychain.kubernetes);
+    CHECK(c.keychain.kubeconfig == d.keychain.kubeconfig);
+    CHECK(c.keychain.cri == d.keychain.cri);
+    CHECK(c.keychain.image_service == d.keychain.image_service);
+    CHECK(c.keychain.image_service_listen == d.keychain.image_service_listen);
     CHECK(c.registry.request_timeout == d.registry.request_timeout);
 }
 
@@ -330,6 +340,12 @@ TEST_CASE("config: a wrong type or value is an error with file, line, key and wh
        "c.toml:2: runtime.io_threads: expected 0 or at least 2, found 1: one is kept for demand"},
       {"[prefetch]\nlearn_sec = 3601",
        "c.toml:2: prefetch.learn_sec: expected an integer from 0 to 3600, found 3601"},
+      {"[cri_keychain]\nenable_keychain = true\n"
+       "image_service_path = '/run/firstlight/firstlight.sock'",
+       "c.toml:3: cri_keychain.image_service_path: expected containerd's socket, found one of our "
+       "own"},
+      {"[kubeconfig_keychain]\nkubeconfig_path = 'k'",
+       "c.toml:2: kubeconfig_keychain.kubeconfig_path: expected an absolute path, found \"k\""},
       {"[resolver.host.a]\nmirrors = 'b'",
        "c.toml:2: resolver.host.a.mirrors: expected an array of tables, found a string"},
       {"[[resolver.host.a.mirrors]]\nheader = { X-A = \"a\\r\\nb\" }",

@@ -241,6 +241,7 @@ drop_caches() {
 
 # registry_start [STORAGE]: a registry on loopback, sets registry_host. STORAGE is
 # copied by hard links, so a test that damages a blob must break the link first.
+registry_more= # lines of its configuration
 registry_start() {
     local port=0
     [[ -z $registry_host ]] || port=${registry_host##*:} # started before: the same port again
@@ -251,6 +252,7 @@ version: 0.1
 log: {level: info, formatter: json, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $work/registry}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:$port"}
+$registry_more
 YML
     touch "$work/registry.log"
     local from
@@ -373,6 +375,8 @@ urllib.request.urlopen(sys.argv[1])' "http://$blob_host/v2/"
 
 # --- containerd ------------------------------------------------------------
 
+containerd_more= # lines of its configuration
+containerd_disabled='"io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt",'
 containerd_start() {
     mkdir -p "$work/c"
     cat >"$work/containerd.toml" <<TOML
@@ -380,7 +384,7 @@ version = 2
 root = "$work/c/root"
 state = "$work/c/state"
 disabled_plugins = [
-  "io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt",
+  $containerd_disabled
   "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
@@ -393,6 +397,7 @@ disabled_plugins = [
 [proxy_plugins.firstlight]
   type = "snapshot"
   address = "$work/firstlightd.sock"
+$containerd_more
 TOML
     e2e_spawn containerd "$work/containerd.log" containerd --config "$work/containerd.toml"
     wait_for_line containerd "$work/containerd.log" 'containerd successfully booted' >/dev/null

@@ -175,3 +175,89 @@ TEST_CASE_FIXTURE(auth_rig, "basic authentication") {
     CHECK(reads_right());
     CHECK(registry.log().size() == 3);
 }
+
+TEST_CASE_FIXTURE(
+  auth_rig, "a password that is changed while we run is picked up at the next 401") {
+    registry.change([](auto& o) {
+        o.user = "u";
+        o.password = "old";
+        o.token_uses = 1;
+    });
+    know("u", "old");
+    CHECK(reads_right());
+    registry.change([](auto& o) { o.password = "new"; });
+    know("u", "new");
+    registry.clear_log();
+    CHECK(reads_right());
+    CHECK(registry.log().size() == 3); // refused, token, data
+    CHECK(registry.count("/token") == 1);
+}
+
+TEST_CASE_FIXTURE(
+  auth_rig, "credentials that have run out are answered 403 by some: asked for anew") {
+    registry.change([](auto& o) {
+        o.user = "u";
+        o.password = "old";
+        o.token_uses = 1;
+        o.refusal = 403;
+    });
+    know("u", "old");
+    CHECK(reads_right());
+    const int asked = who.asked;
+    registry.change([](auto& o) { o.password = "new"; });
+    know("u", "new");
+    CHECK(reads_right());
+    CHECK(who.asked == asked + 1);
+}
+
+TEST_CASE_FIXTURE(auth_rig, "basic authentication: a changed password is picked up, too") {
+    registry.change([](auto& o) {
+        o.authentication = imposter_options::auth::basic;
+        o.user = "u";
+        o.password = "old";
+    });
+    know("u", "old");
+    CHECK(reads_right());
+    registry.change([](auto& o) { o.password = "new"; });
+    CHECK(!reads_right()); // nobody has told us
+    know("u", "new");
+    CHECK(reads_right());
+    CHECK(reads_right());
+}
+
+TEST_CASE_FIXTURE(auth_rig, "a refusal is not kept: credentials that come later are of use") {
+    registry.change([](auto& o) {
+        o.user = "u";
+        o.password = "p";
+    });
+    CHECK(read(blob, some).error().code() == errc::unauthorized);
+    CHECK(read_elsewhere(blob, some).error().code() == errc::unauthorized);
+    know("u", "p");
+    CHECK(reads_right());
+    CHECK(read_elsewhere(blob, some).has_value());
+}
+
+TEST_CASE_FIXTURE(auth_rig, "who cannot tell our credentials keeps no public image from us") {
+    who.failing = fault(errc::unavailable, "helper is broken");
+    CHECK(reads_right());
+    CHECK(registry.log()[1].authorization.empty());
+}
+
+TEST_CASE_FIXTURE(auth_rig, "without credentials that could not be had, the reason is told") {
+    registry.change([](auto& o) {
+        o.user = "u";
+        o.password = "p";
+    });
+    who.failing = fault(errc::invalid_argument, "config.json is broken");
+    const auto refused = read(blob, some);
+    REQUIRE(!refused);
+    CHECK(refused.error().code() == errc::unauthorized);
+    CHECK(refused.error().context().find("config.json is broken") != std::string::npos);
+    who.failing = fault(errc::unavailable, "helper is slow"); // for now
+    CHECK(read(blob, some).error().code() == errc::unavailable);
+}
+
+TEST_CASE_FIXTURE(auth_rig, "credentials are asked for with the repository") {
+    CHECK(reads_right());
+    CHECK(who.last_repository == "library/thing");
+}

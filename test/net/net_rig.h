@@ -24,15 +24,21 @@ using namespace std::chrono_literals;
 /// Knows one pair for one host, and counts who asks.
 class one_credential final : public credential_source {
 public:
-    task<result<std::optional<credentials>>> find(std::string host) override {
+    task<result<std::optional<credentials>>> find(credential_query what) override {
         ++asked;
-        if (host == for_host) {
+        last_repository = what.repository();
+        if (failing) {
+            co_return *failing;
+        }
+        if (what.host() == for_host) {
             co_return held;
         }
         co_return std::optional<credentials>();
     }
     std::string for_host;
     std::optional<credentials> held;
+    std::optional<fault> failing; // what it says instead
+    std::string last_repository;
     std::atomic<int> asked = 0;
 };
 

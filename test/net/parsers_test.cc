@@ -2,6 +2,7 @@
 #include "net/base64.h"
 #include "net/content_range.h"
 #include "net/image_reference.h"
+#include "net/json_value.h"
 #include "net/range_query.h"
 #include "net/url.h"
 
@@ -220,4 +221,37 @@ TEST_CASE("answers to a suffix range are judged") {
     REQUIRE(huge.has_value()); // the size, and nothing to read
     CHECK(huge->length == 0);
     CHECK(*huge->blob_size == 5000);
+}
+
+TEST_CASE("JSON: what is there, and what is not") {
+    const auto v = json_value::parse(
+      R"( {"t":"a\u00e9\u0000b","n":-2.5,"i":7,"l":18446744073709551615,"y":true,"z":null,
+           "a":[1,"x",{}],"o":{"t":"inner"},"t":"second"} )");
+    REQUIRE(v.has_value());
+    CHECK((*v)["t"].text() == std::string("a\xc3\xa9\0b", 5)); // the first of the name
+    CHECK((*v)["n"].number() == -2.5);
+    CHECK((*v)["i"].number() == 7);
+    CHECK((*v)["l"].number() > 1e19);
+    CHECK((*v)["a"].items().size() == 3);
+    CHECK((*v)["a"].items()[1].text() == "x");
+    CHECK((*v)["o"]["t"].text() == "inner");
+    CHECK((*v)["z"].is_null());
+    CHECK(!(*v)["y"].is_null());
+    CHECK((*v)["none"]["of"]["it"].text().empty());
+    CHECK(!(*v)["t"].number());
+    CHECK((*v)["i"].text().empty());
+    CHECK(v->members().size() == 9);
+    for (const auto* text : {"", " ", "{", "[1,]", "{} {}", "nul", R"({"a")", "\"\n\"", "01"}) {
+        CAPTURE(text);
+        CHECK(!json_value::parse(text));
+    }
+    CHECK(json_value::parse(std::string(64, '[') + std::string(64, ']')).has_value());
+    CHECK(!json_value::parse(std::string(65, '[') + std::string(65, ']')));
+    CHECK(!json_value::parse(std::string(1'000'000, '[')));
+    std::string many = "[0";
+    for (int i = 0; i < 1'000'000; ++i) {
+        many += ",0";
+    }
+    CHECK(!json_value::parse(many + "]"));
+    CHECK(json_value::parse(std::string_view("7x", 1)).has_value()); // and not beyond
 }
