@@ -196,7 +196,7 @@ bool add_host(config_section& from, const std::string& url, const reading& file)
     } else if (!be_at(host, url, keys)) {
         return false;
     }
-    if (capable) {
+    if (capable || url.empty()) { // containerd asks the registry itself in any case
         file.to.hosts.push_back(std::move(host));
     }
     return true;

@@ -66,13 +66,32 @@ lane fetch_run::urgency() const noexcept {
     return position() < hurry_until_ ? std::min(hurry_, base_) : base_;
 }
 
+void fetch_run::hurry(lane l, std::uint64_t until) noexcept {
+    hurry_until_ = std::max(hurry_until_, until);
+    hurry_ = std::min(hurry_, l);
+}
+
+// Of a stream whose first bytes are here, the others may take as long as the run's lane
+// has to wait for its turns.
+void fetch_run::hurry_what_arrives() {
+    const auto here = position();
+    for (std::size_t i = 0; i < next_; ++i) {
+        const auto& p = *pieces_[i];
+        if (p.ticket && p.ticket.urgency() < base_ && p.record.compressed_end > here) {
+            hurry(p.ticket.urgency(), p.record.compressed_end);
+        }
+    }
+}
+
 std::vector<fetch_piece_ptr> fetch_run::take_urgent() {
     std::vector<fetch_piece_ptr> urgent;
     std::vector<fetch_piece_ptr> others(
       pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(next_));
     const auto before = next_;
     const auto coming = coming_until();
-    auto next_in_turn = position(); // nothing that nobody waits for lies before this
+    hurry_what_arrives();
+    // Nothing that nobody waits for lies before this.
+    auto next_in_turn = std::max(position(), hurry_until_);
     while (!exhausted()) {
         const auto stream = take_stream();
         const auto wanted = urgency_of(stream);
@@ -84,8 +103,7 @@ std::vector<fetch_piece_ptr> fetch_run::take_urgent() {
             next_in_turn = last.record.compressed_end;
         }
         if (raised && !apart) {
-            hurry_until_ = std::max(hurry_until_, last.record.compressed_end);
-            hurry_ = std::min(hurry_, wanted);
+            hurry(wanted, last.record.compressed_end);
         }
         auto* to = apart ? &urgent : &others;
         to->insert(to->end(), stream.begin(), stream.end());

@@ -82,6 +82,8 @@ public:
 private:
     std::uint64_t coming_until() const noexcept;
     lane urgency() const noexcept;
+    void hurry(lane l, std::uint64_t until) noexcept;
+    void hurry_what_arrives();
 
     const lane base_;
     std::vector<fetch_piece_ptr> pieces_;

@@ -217,7 +217,7 @@ task<blob_finder::outcome> blob_finder::ask_all(const wish& w) {
     for (const auto* at : order) {
         // Nobody but the last may use up all the time.
         const auto d = at == order.back() ? w.until : w.until.within(w.until.left() / 2);
-        auto got = co_await ask(*at, w, d);
+        auto got = co_await ask(*at, *all, w, d);
         if (got) {
             co_return got;
         }
@@ -235,15 +235,42 @@ task<blob_finder::outcome> blob_finder::ask_all(const wish& w) {
     co_return worst;
 }
 
-task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, deadline d) {
+// What an operator has not set for the endpoint depends on whether there is another that
+// would rather be asked than waited for.
+std::chrono::milliseconds
+blob_finder::silence_of(const endpoint& at, const endpoint_list& all) const {
+    if (at.timeout().count() > 0) {
+        return at.timeout();
+    }
+    const auto usual = config().request_timeout;
+    return another_is_well(at.base(), all) ? std::min(usual, config().silence_beside_others)
+                                           : usual;
+}
+
+bool blob_finder::another_is_well(const url& than, const endpoint_list& all) const {
+    return std::ranges::any_of(*all, [&](const endpoint& each) {
+        return each.base().origin() != than.origin() && connections_.well(each.base());
+    });
+}
+
+bool blob_finder::broke_off(const located& from, const fault& why) {
+    const bool its_fault = why.code() == errc::unavailable || why.code() == errc::timed_out;
+    if (!its_fault || from.all->size() < 2) {
+        return false;
+    }
+    connections_.troubled(from.at);
+    return another_is_well(from.at, from.all);
+}
+
+task<blob_finder::outcome>
+blob_finder::ask(const endpoint& at, const endpoint_list& all, const wish& w, deadline d) {
     const auto start = at.blob_url(w.blob);
     if (!start) {
         co_return miss(start.error());
     }
     const auto key = key_of(*start);
     const auth_scope scope(at, w.blob.repository());
-    const bool own_patience = at.timeout().count() > 0;
-    const auto silence = own_patience ? at.timeout() : config().request_timeout;
+    const auto silence = silence_of(at, all);
     const patience p(silence, d);
     const auto l = w.priority.get();
     co_await recall(scope, key, l, d);
@@ -318,7 +345,7 @@ task<blob_finder::outcome> blob_finder::ask(const endpoint& at, const wish& w, d
         if (redirected && status < 300) {
             remember(key, to);
         }
-        co_return located(std::move(*got), *plan, silence);
+        co_return located(std::move(*got), *plan, silence, at.base(), all);
     }
     co_return miss(fault(errc::corrupt, "too many redirects").in(start->without_query()));
 }

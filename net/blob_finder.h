@@ -43,14 +43,18 @@ public:
 /// A response that has been judged: its body is next.
 class located {
 public:
-    located(answered a, body_plan p, std::chrono::milliseconds s)
+    located(answered a, body_plan p, std::chrono::milliseconds s, url asked, endpoint_list rest)
       : from(std::move(a))
       , plan(p)
-      , silence(s) {}
+      , silence(s)
+      , at(std::move(asked))
+      , all(std::move(rest)) {}
 
     answered from;
     body_plan plan;
     std::chrono::milliseconds silence; // longest that its server may take
+    url at;                            // of the endpoint, whoever it sent us to
+    endpoint_list all;                 // that there were to ask
 };
 
 /// Gets a wish answered by somebody: chooses among mirrors and registry, proves
@@ -72,6 +76,9 @@ public:
     blob_finder(shard& home, registry_hub& hub);
 
     task<result<located>> find(const wish& w, backoff& tries);
+    /// The body of `from` has come to nothing for `why`: if there is another endpoint, it is
+    /// asked first for a while. Whether there is one that is well.
+    bool broke_off(const located& from, const fault& why);
     /// Where a request for `blob` would go first; proves who we are, if it is known
     /// that this will be wanted.
     task<result<std::pair<url, dial_terms>>> first_stop(blob_address blob, deadline d);
@@ -107,7 +114,9 @@ private:
     using outcome = boost::system::result<located, miss>;
 
     task<outcome> ask_all(const wish& w);
-    task<outcome> ask(const endpoint& at, const wish& w, deadline d);
+    task<outcome> ask(const endpoint& at, const endpoint_list& all, const wish& w, deadline d);
+    bool another_is_well(const url& than, const endpoint_list& all) const;
+    std::chrono::milliseconds silence_of(const endpoint& at, const endpoint_list& all) const;
     std::vector<const endpoint*> in_order(const std::vector<endpoint>& all, const blob_address& b);
     void note(const endpoint& at, const blob_address& b, const fault& why);
 

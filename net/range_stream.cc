@@ -141,8 +141,13 @@ void range_stream::account(std::size_t n) {
 }
 
 task<result<void>> range_stream::recover(fault why) {
+    const bool elsewhere = finder_.broke_off(*source_, why);
     source_.reset();
     since_failure_ = 0;
+    if (elsewhere) {
+        finder_.metrics().retried(priority_.get());
+        co_return result<void>();
+    }
     const wish w(blob_, range_query::bytes(rest(), 0), priority_, until_);
     why = why.in(w.to_string());
     if (why.code() != errc::unavailable || !tries_.more()) {

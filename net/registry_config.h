@@ -95,6 +95,8 @@ struct registry_config {
     /// How long a request may go without progress before it counts as failed. Not
     /// a bound on a whole body: that is the caller's deadline.
     std::chrono::milliseconds request_timeout{30'000};
+    /// The same for an endpoint while another one is well, which can be asked instead.
+    std::chrono::milliseconds silence_beside_others{3'000};
     /// How often a failed request is repeated (transport errors, 429, 5xx but 501).
     unsigned max_retries = 5;
     /// Back-off before retry n: min_wait * 2^n, at most max_wait, times [1, 2).

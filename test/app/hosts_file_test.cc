@@ -152,6 +152,7 @@ TEST_CASE("hosts.toml: the API's root is appended unless it is there or overridd
 
 TEST_CASE("hosts.toml: only hosts with the capability to pull are asked") {
     const auto all = read(R"(
+server = "https://push"
 capabilities = ["push"]
 [host."https://both"]
 capabilities = ["Resolve", "PULL"]
@@ -161,7 +162,8 @@ capabilities = ["resolve", "referrers"]
 capabilities = []
 )");
     CHECK(names(all.hosts) == strings{"both/v2", "any/v2"});
-    CHECK(read("capabilities = ['push']").hosts.empty());
+    // The registry itself, as containerd.
+    CHECK(read("capabilities = ['push']").hosts.size() == 1);
 }
 
 TEST_CASE("hosts.toml: what is wrong is told with file, line and key") {

@@ -121,11 +121,13 @@ struct layer_rig {
     layer_ptr mounted;
 
     explicit layer_rig(
-      std::uint64_t read_ahead = 0, std::uint64_t memory = chunk_fetcher::default_memory) {
+      std::uint64_t read_ahead = 0, std::uint64_t memory = chunk_fetcher::default_memory,
+      std::uint64_t background_rate = 0) {
         registry_config quick;
         quick.max_retries = 1;
         quick.min_wait = 1ms;
         quick.circuit.first_rest = quick.circuit.longest_rest = 5ms;
+        quick.background_bytes_per_second = background_rate;
         hub.emplace(shards.at(0), quick, nobody, net_counted);
         chunk_cache_options o;
         o.directory = disk.path();
@@ -529,6 +531,15 @@ TEST_CASE_FIXTURE(layer_rig, "what comes soon anyway is waited for and not asked
     CHECK(reading("f", 20'000, 100).get().value() == content.substr(20'000, 100));
     CHECK(ahead.get().value());
     CHECK(blob_requests() == 1);
+}
+
+TEST_CASE("who waits for what the background is in the middle of does not wait at its pace") {
+    layer_rig rig(0, chunk_fetcher::default_memory, 64 << 10);
+    const auto content = noise(3'000'000, 46);
+    rig.mount(estargz_builder({.chunk_size = 3'000'000}).file("f", content).build());
+    auto ahead = rig.fetching_all_late(lane::background, 0ms);
+    CHECK(rig.reading("f", 2'900'000, 100).get().value() == content.substr(2'900'000, 100));
+    CHECK(ahead.get().value());
 }
 
 TEST_CASE_FIXTURE(layer_rig, "parts that are fetched apart keep their compressed streams whole") {

@@ -94,6 +94,31 @@ TEST_CASE_FIXTURE(mirror_rig, "a mirror that breaks in the middle is resumed els
     CHECK(registry.log()[0].range == "bytes=1100-4999");
 }
 
+TEST_CASE_FIXTURE(mirror_rig, "a mirror that falls silent in the middle is resumed elsewhere") {
+    auto config = with_mirrors();
+    config.hosts[registry.host()].mirrors.back().timeout = 0ms; // as the operator left it
+    config.request_timeout = 1h;
+    config.silence_beside_others = 100ms;
+    restart(config);
+    imposter_fault f;
+    f.stall_after = 1000;
+    mirror.fail_always(f);
+    CHECK(reads_right());
+    REQUIRE(registry.log().size() == 1);
+    CHECK(registry.log()[0].range == "bytes=1100-4999");
+    CHECK(reads_right()); // and no read after it tries the mirror first
+    CHECK(mirror.log().size() == 1);
+    CHECK(registry.log().size() == 2);
+}
+
+TEST_CASE_FIXTURE(mirror_rig, "endpoints that all break in the middle are tried again in turn") {
+    imposter_fault f;
+    f.close_after = 1000;
+    mirror.fail_always(f);
+    registry.fail(f);
+    CHECK(reads_right()); // by the mirror, the registry, and a retry
+}
+
 TEST_CASE_FIXTURE(mirror_rig, "a mirror stands in for a registry that is gone") {
     registry.vanish();
     CHECK(reads_right());
