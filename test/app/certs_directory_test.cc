@@ -140,8 +140,8 @@ TEST_CASE_FIXTURE(certs_rig, "certs.d: a file that is missing, or none, is named
     CHECK(find("other.example").value() == nullptr);
     directory.distrust();
     CHECK(must_find()->front().trust().own()); // as before: no key in it
-    files.write("one/r.example/hosts.toml", "capabilities = ['push']\n");
-    files.write("one/s.example/hosts.toml", "capabilities = ['push']\n");
+    files.write("one/r.example/hosts.toml", "server = 'https://x'\ncapabilities = ['push']\n");
+    files.write("one/s.example/hosts.toml", "server = 'https://x'\ncapabilities = ['push']\n");
     CHECK(error("s.example").ends_with("hosts.toml: no host has the capability \"pull\""));
 }
 
