@@ -23,10 +23,10 @@ constexpr double weight = 0.1;          // of a window in the measure of a free 
 constexpr milliseconds burst{2};        // a pace's worth that may be made up for
 
 // Of the rate, at a time, while there is room: the more, the longer nothing has queued up.
-constexpr double first_growth = 0.025;
-constexpr double most_growth = 0.32;
+constexpr double first_growth = 0.015;
+constexpr double most_growth = 0.04;      // once a full link has been seen
 constexpr unsigned quiet_before_more = 4; // looks
-constexpr double below = 0.98;            // of what arrives through a full link
+constexpr double below = 0.97;            // of what arrives through a full link
 constexpr double steepest_cut = 0.85;     // at once: a late answer may be somebody else's fault
 // A queue that is shorter does not count, for all clocks and threads are a little late;
 // and besides, this part of the way there and back.
@@ -34,6 +34,12 @@ constexpr std::chrono::microseconds unnoticed{700};
 constexpr int unnoticed_part = 32;
 constexpr unsigned least_answers = 5; // that say something together
 constexpr double longest_account = 1; // seconds
+// Of a window's demand in the measure of it. Readers come in waves: what a trough leaves is
+// wanted by the next crest, and would queue up in front of it.
+constexpr double rise = 0.5;
+constexpr double fall = 0.15;
+constexpr double least_drain = 0.1; // of the link
+constexpr milliseconds longest_drain{100};
 
 double seconds(link_share::clock::duration d) {
     return std::chrono::duration<double>(d).count();
@@ -111,7 +117,7 @@ void link_share::roll(clock::time_point now) {
 void link_share::close_window() {
     const double arrived = static_cast<double>(now_.all) / seconds(window_length);
     const double demand = static_cast<double>(now_.demand) / seconds(window_length);
-    demand_rate_ += (demand - demand_rate_) / 2;
+    demand_rate_ += (demand - demand_rate_) * (demand > demand_rate_ ? rise : fall);
     if (now_.paced) {
         free_windows_ = 0;
         measure_paced(arrived);
@@ -132,6 +138,14 @@ void link_share::measure_free(double arrived) {
     const bool first = !known_ || free_windows_ == ramp + 1;
     rate_ = first ? std::max(arrived, known_ ? rate_ : 0.0) : rate_ + weight * (arrived - rate_);
     known_ = true;
+}
+
+// Only what demand leaves of the link drains a queue.
+link_share::clock::duration link_share::time_to_drain(clock::duration queued) const noexcept {
+    const double left = std::max(1 - demand_rate_ / rate_, least_drain);
+    const std::chrono::duration<double> takes(seconds(queued) / left);
+    return std::min(
+      std::chrono::duration_cast<clock::duration>(takes), clock::duration(longest_drain));
 }
 
 void link_share::measure_paced(double arrived) {
@@ -159,7 +173,7 @@ void link_share::measure_paced(double arrived) {
         known_ = true;
         growth_ = first_growth;
         quiet_ = 0;
-        free_at_ += std::min<clock::duration>(done.queued, window_length); // it drains
+        free_at_ += time_to_drain(done.queued);
         return;
     }
     const bool used = done.arrived > done.asked / 2;
@@ -167,7 +181,7 @@ void link_share::measure_paced(double arrived) {
         const double room = 1 - seconds(done.queued) / seconds(allowed);
         rate_ = std::max(rate_, pace()) * (1 + room * growth_);
         if (++quiet_ > quiet_before_more) {
-            growth_ = std::min(2 * growth_, most_growth);
+            growth_ = std::max(growth_, std::min(2 * growth_, most_growth));
         }
     }
 }

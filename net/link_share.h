@@ -71,6 +71,7 @@ private:
     void close_window();
     void measure_free(double arrived);
     void measure_paced(double arrived);
+    clock::duration time_to_drain(clock::duration queued) const noexcept;
 
     unsigned waiting_ = 0; // responses of demand
     clock::time_point demand_until_{};
