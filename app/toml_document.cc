@@ -54,8 +54,23 @@ std::string first_line(std::string_view what) {
     return std::string(what.substr(0, what.find('\n')));
 }
 
-// Bytes of the UTF-8 sequence that begins `text`; 0 if it is none. RFC 3629, section 4;
-// overlong forms and surrogates are let through: they are well-formed enough to parse.
+// Whether `second` may follow `lead`: no overlong form, no surrogate, nothing beyond U+10FFFF.
+bool follows(unsigned char lead, unsigned char second) {
+    switch (lead) {
+    case 0xe0:
+        return second >= 0xa0;
+    case 0xed:
+        return second <= 0x9f;
+    case 0xf0:
+        return second >= 0x90;
+    case 0xf4:
+        return second <= 0x8f;
+    default:
+        return true;
+    }
+}
+
+// Bytes of the UTF-8 sequence that begins `text`; 0 if it is none. RFC 3629, section 4.
 std::size_t sequence_length(std::string_view text) {
     const auto lead = static_cast<unsigned char>(text[0]);
     std::size_t length = 0;
@@ -72,7 +87,8 @@ std::size_t sequence_length(std::string_view text) {
     const bool whole = tail.size() + 1 == length && std::ranges::all_of(tail, [](unsigned char c) {
                            return (c & 0xc0) == 0x80;
                        });
-    return whole ? length : 0;
+    const bool fits = tail.empty() || follows(lead, static_cast<unsigned char>(tail[0]));
+    return whole && fits ? length : 0;
 }
 
 // The line of the first byte that no TOML document may hold, 0 if there is none.

@@ -372,7 +372,8 @@ TEST_CASE("config: bad syntax is an error with its line") {
     CHECK(error_of("root = '/a'\n\nthis is not TOML\n").starts_with("c.toml:3: "));
     CHECK(error_of("a = 1\na = 2\n").starts_with("c.toml:"));
     for (const std::string bad :
-         {"\xff", "\x83", "\xc3", "\xe2\x82", "\xf0\x9f\x98(", "\x01", "\x7f"}) {
+         {"\xff", "\x83", "\xc3", "\xe2\x82", "\xf0\x9f\x98(", "\xe0\x80\x80", "\xed\xa0\x80",
+          "\xf0\x80\x80\x80", "\xf4\x9a\x9a\x9a", "\x01", "\x7f"}) {
         CHECK(
           error_of("a = 1\n'" + bad + "'") ==
           "c.toml:2: expected UTF-8 without control characters");
