@@ -131,17 +131,16 @@ blob_finder::blob_finder(shard& home, registry_hub& hub)
   , tasks_(home) {
 }
 
-std::vector<const endpoint*>
-blob_finder::in_order(const std::vector<endpoint>& all, const blob_address& b) {
-    std::vector<const endpoint*> order;
-    for (const auto& each : all) {
-        order.push_back(&each);
+std::vector<endpoint_ptr> blob_finder::in_order(const endpoint_list& all, const blob_address& b) {
+    std::vector<endpoint_ptr> order;
+    for (const auto& each : *all) {
+        order.emplace_back(all, &each);
     }
     if (order.size() < 2) {
         return order;
     }
     const auto now = steady::now();
-    const auto promising = [&](const endpoint* at) {
+    const auto promising = [&](const endpoint_ptr& at) {
         const auto to = at->blob_url(b);
         const auto known = to ? routes_.find(key_of(*to)) : routes_.end();
         return connections_.well(at->base()) &&
@@ -210,14 +209,14 @@ task<blob_finder::outcome> blob_finder::ask_all(const wish& w) {
         co_return miss(all.error());
     }
     miss worst;
-    const auto order = in_order(**all, w.blob);
+    const auto order = in_order(*all, w.blob);
     for (std::size_t i = 1; i < order.size(); ++i) {
-        try_out(*order[i], w);
+        try_out(order[i], w);
     }
-    for (const auto* at : order) {
+    for (const auto& at : order) {
         // Nobody but the last may use up all the time.
         const auto d = at == order.back() ? w.until : w.until.within(w.until.left() / 2);
-        auto got = co_await ask(*at, *all, w, d);
+        auto got = co_await ask(at, *all, w, d);
         if (got) {
             co_return got;
         }
@@ -243,13 +242,13 @@ blob_finder::silence_of(const endpoint& at, const endpoint_list& all) const {
         return at.timeout();
     }
     const auto usual = config().request_timeout;
-    return another_is_well(at.base(), all) ? std::min(usual, config().silence_beside_others)
-                                           : usual;
+    return another_is_well(at, all) ? std::min(usual, config().silence_beside_others) : usual;
 }
 
-bool blob_finder::another_is_well(const url& than, const endpoint_list& all) const {
+bool blob_finder::another_is_well(const endpoint& than, const endpoint_list& all) const {
     return std::ranges::any_of(*all, [&](const endpoint& each) {
-        return each.base().origin() != than.origin() && connections_.well(each.base());
+        return &each != &than && each.base().origin() != than.base().origin() &&
+               connections_.well(each.base());
     });
 }
 
@@ -258,19 +257,19 @@ bool blob_finder::broke_off(const located& from, const fault& why) {
     if (!its_fault || from.all->size() < 2) {
         return false;
     }
-    connections_.troubled(from.at);
-    return another_is_well(from.at, from.all);
+    connections_.troubled(from.at->base());
+    return another_is_well(*from.at, from.all);
 }
 
 task<blob_finder::outcome>
-blob_finder::ask(const endpoint& at, const endpoint_list& all, const wish& w, deadline d) {
-    const auto start = at.blob_url(w.blob);
+blob_finder::ask(endpoint_ptr at, const endpoint_list& all, const wish& w, deadline d) {
+    const auto start = at->blob_url(w.blob);
     if (!start) {
         co_return miss(start.error());
     }
     const auto key = key_of(*start);
     const auth_scope scope(at, w.blob.repository());
-    const auto silence = silence_of(at, all);
+    const auto silence = silence_of(*at, all);
     const patience p(silence, d);
     const auto l = w.priority.get();
     co_await recall(scope, key, l, d);
@@ -282,10 +281,10 @@ blob_finder::ask(const endpoint& at, const endpoint_list& all, const wish& w, de
     for (unsigned hop = 0; hop < most_hops; ++hop) {
         const bool ours = to.origin() == start->origin();
         const auto proof = ours ? proof_for(scope) : std::string();
-        auto request = request_for(to, ours ? &at : nullptr, proof, w.query);
+        auto request = request_for(to, ours ? at.get() : nullptr, proof, w.query);
         flow_claim share(w.blob.registry() + "/" + w.blob.repository(), w.query.length());
         auto got = co_await send(
-          connections_, metrics(), to, trust().terms(at, to), std::move(request), w.priority, p,
+          connections_, metrics(), to, trust().terms(*at, to), std::move(request), w.priority, p,
           std::move(share));
         if (!got) {
             const bool elsewhere = remembered && got.error().code() == errc::unavailable;
@@ -345,7 +344,7 @@ blob_finder::ask(const endpoint& at, const endpoint_list& all, const wish& w, de
         if (redirected && status < 300) {
             remember(key, to);
         }
-        co_return located(std::move(*got), *plan, silence, at.base(), all);
+        co_return located(std::move(*got), *plan, silence, at, all);
     }
     co_return miss(fault(errc::corrupt, "too many redirects").in(start->without_query()));
 }
@@ -359,9 +358,9 @@ blob_finder::miss blob_finder::missed_at(const url& to, const fault& why, lane l
 }
 
 // An endpoint that is asked last, or not at all, would stay so for ever.
-void blob_finder::try_out(const endpoint& at, const wish& w) {
-    const auto due = connections_.open_until(at.base(), lane::background);
-    const auto to = at.blob_url(w.blob);
+void blob_finder::try_out(const endpoint_ptr& at, const wish& w) {
+    const auto due = connections_.open_until(at->base(), lane::background);
+    const auto to = at->blob_url(w.blob);
     if (!due || *due > steady::now() || !to) {
         return;
     }
@@ -369,16 +368,16 @@ void blob_finder::try_out(const endpoint& at, const wish& w) {
     auto work = [this, at, to = *to, proof = proof_for(scope)](std::stop_token) {
         return probe(at, to, proof);
     };
-    tasks_.spawn("try " + at.base().origin(), lane::background, std::move(work));
+    tasks_.spawn("try " + at->base().origin(), lane::background, std::move(work));
 }
 
 // Whatever it answers, it is alive.
-task<void> blob_finder::probe(endpoint at, url to, std::string proof) {
+task<void> blob_finder::probe(endpoint_ptr at, url to, std::string proof) {
     const auto silence = config().request_timeout;
     const patience p(silence, deadline::after(2 * silence));
-    auto request = request_for(to, &at, std::move(proof), range_query::size());
+    auto request = request_for(to, at.get(), std::move(proof), range_query::size());
     auto got = co_await send(
-      connections_, metrics(), to, trust().terms(at, to), std::move(request), lane::background, p);
+      connections_, metrics(), to, trust().terms(*at, to), std::move(request), lane::background, p);
     if (got) {
         co_await discard(std::move(*got), p);
     }
@@ -489,12 +488,12 @@ task<result<std::pair<url, dial_terms>>> blob_finder::first_stop(blob_address bl
     if (!all) {
         co_return all.error();
     }
-    const auto* at = in_order(**all, blob).front();
+    const auto at = in_order(*all, blob).front();
     const auto start = at->blob_url(blob);
     if (!start) {
         co_return start.error();
     }
-    const auth_scope scope(*at, blob.repository());
+    const auth_scope scope(at, blob.repository());
     const auto key = key_of(*start);
     co_await recall(scope, key, lane::prefetch, d);
     auto to = redirect_for(key).value_or(*start);

@@ -43,7 +43,8 @@ public:
 /// A response that has been judged: its body is next.
 class located {
 public:
-    located(answered a, body_plan p, std::chrono::milliseconds s, url asked, endpoint_list rest)
+    located(
+      answered a, body_plan p, std::chrono::milliseconds s, endpoint_ptr asked, endpoint_list rest)
       : from(std::move(a))
       , plan(p)
       , silence(s)
@@ -53,7 +54,7 @@ public:
     answered from;
     body_plan plan;
     std::chrono::milliseconds silence; // longest that its server may take
-    url at;                            // of the endpoint, whoever it sent us to
+    endpoint_ptr at;                   // whoever it sent us to
     endpoint_list all;                 // that there were to ask
 };
 
@@ -114,16 +115,16 @@ private:
     using outcome = boost::system::result<located, miss>;
 
     task<outcome> ask_all(const wish& w);
-    task<outcome> ask(const endpoint& at, const endpoint_list& all, const wish& w, deadline d);
-    bool another_is_well(const url& than, const endpoint_list& all) const;
+    task<outcome> ask(endpoint_ptr at, const endpoint_list& all, const wish& w, deadline d);
+    bool another_is_well(const endpoint& than, const endpoint_list& all) const;
     std::chrono::milliseconds silence_of(const endpoint& at, const endpoint_list& all) const;
-    std::vector<const endpoint*> in_order(const std::vector<endpoint>& all, const blob_address& b);
+    std::vector<endpoint_ptr> in_order(const endpoint_list& all, const blob_address& b);
     void note(const endpoint& at, const blob_address& b, const fault& why);
 
     miss missed_at(const url& to, const fault& why, lane l) const;
     task<result<void>> pause(const miss& m, fault why, lane l, backoff& tries, deadline d);
-    void try_out(const endpoint& at, const wish& w);
-    task<void> probe(endpoint at, url to, std::string proof);
+    void try_out(const endpoint_ptr& at, const wish& w);
+    task<void> probe(endpoint_ptr at, url to, std::string proof);
 
     task<void> recall(auth_scope scope, std::string key, lane l, deadline d);
     task<result<void>> prove(

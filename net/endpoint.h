@@ -79,6 +79,8 @@ private:
 
 /// Immutable, so that all shards share it.
 using endpoint_list = std::shared_ptr<const std::vector<endpoint>>;
+/// One of a list, which it keeps alive.
+using endpoint_ptr = std::shared_ptr<const endpoint>;
 
 /// The TLS contexts that a configuration calls for. Immutable.
 class trust_store {

@@ -45,18 +45,18 @@ private:
 /// Whom a token is for: a repository, at an endpoint. A value.
 class auth_scope {
 public:
-    auth_scope(endpoint at, std::string repository)
+    auth_scope(endpoint_ptr at, std::string repository)
       : at_(std::move(at))
       , repository_(std::move(repository)) {}
 
-    const endpoint& at() const noexcept { return at_; }
-    const url& base() const noexcept { return at_.base(); }
-    const std::string& credential_host() const noexcept { return at_.credential_host(); }
+    const endpoint& at() const noexcept { return *at_; }
+    const url& base() const noexcept { return at_->base(); }
+    const std::string& credential_host() const noexcept { return at_->credential_host(); }
     const std::string& repository() const noexcept { return repository_; }
     std::string key() const { return base().origin() + base().target() + " " + repository_; }
 
 private:
-    endpoint at_;
+    endpoint_ptr at_;
     std::string repository_;
 };
 

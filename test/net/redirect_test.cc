@@ -41,7 +41,8 @@ TEST_CASE_FIXTURE(redirect_rig, "another shard profits from a redirect that one 
     const auto key = "http://" + registry.host() + "/v2/library/thing/blobs/" + blob.to_string();
     const auto endpoints = start(a, hub->endpoints(registry.host())).get().value();
     const auto known = [&] {
-        const auth_scope scope(endpoints->front(), "library/thing");
+        const endpoint_ptr at(endpoints, &endpoints->front());
+        const auth_scope scope(at, "library/thing");
         return start(a, hub->recall(scope, key, lane::demand, deadline::after(5s)))
           .get()
           ->redirect.has_value();
