@@ -32,7 +32,11 @@ file_stamps::stamp file_stamps::look(const std::string& path) {
 }
 
 file_stamps::kind file_stamps::note(const std::string& path) {
-    const auto& s = noted_.emplace_back(path, look(path)).second;
+    auto known = std::ranges::find(noted_, path, &decltype(noted_)::value_type::first);
+    if (known == noted_.end()) {
+        known = noted_.insert(noted_.end(), {path, look(path)});
+    }
+    const auto& s = known->second;
     if (s.error == ENOENT || s.error == ENOTDIR) {
         return kind::nothing;
     }

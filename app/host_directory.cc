@@ -88,7 +88,9 @@ void note(file_stamps& stamps, const tls_files& files) {
     }
     for (const auto& each : files.clients) {
         stamps.note(each.certificate);
-        stamps.note(each.key);
+        if (!each.key.empty()) { // else it is in the same file
+            stamps.note(each.key);
+        }
     }
 }
 

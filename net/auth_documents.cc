@@ -5,6 +5,7 @@
 #include "net/json_value.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace firstlight {
 
@@ -29,15 +30,11 @@ result<std::optional<credentials>> read_entry(const json_value& entry) {
     auto user = entry["username"].text();
     auto secret = entry["password"].text();
     if (const auto& packed = entry["auth"].text(); !packed.empty()) {
-        const auto plain = base64_decoded(packed);
-        const auto colon = plain ? plain->find(':') : std::string::npos;
-        if (colon == std::string::npos) {
-            return fault(errc::invalid_argument, "auth is not base64 of user:password");
+        auto pair = unpack_auth(packed);
+        if (!pair) {
+            return pair.error();
         }
-        user = plain->substr(0, colon);
-        secret = plain->substr(colon + 1);
-        // docker pads with NULs.
-        secret.erase(std::find(secret.begin(), secret.end(), '\0'), secret.end());
+        std::tie(user, secret) = std::move(*pair);
     }
     if (user.empty() || secret.empty()) {
         return found();
@@ -46,6 +43,17 @@ result<std::optional<credentials>> read_entry(const json_value& entry) {
 }
 
 } // namespace
+
+result<std::pair<std::string, std::string>> unpack_auth(const std::string& packed) {
+    const auto plain = base64_decoded(packed);
+    const auto colon = plain ? plain->find(':') : std::string::npos;
+    if (colon == std::string::npos) {
+        return fault(errc::invalid_argument, "auth is not base64 of user:password");
+    }
+    auto secret = plain->substr(colon + 1);
+    secret.erase(std::find(secret.begin(), secret.end(), '\0'), secret.end()); // docker pads
+    return std::pair(plain->substr(0, colon), std::move(secret));
+}
 
 result<token_answer> parse_token_answer(std::string_view json) {
     const auto document = json_value::parse(json);

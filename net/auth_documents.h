@@ -21,6 +21,10 @@ struct token_answer {
     std::chrono::seconds lifetime{0}; // 0: not said
 };
 
+/// User and secret of an `auth`: base64 (RFC 4648, section 4) of both, joined by a colon.
+/// invalid_argument, without the text, if it is none.
+result<std::pair<std::string, std::string>> unpack_auth(const std::string& packed);
+
 /// corrupt, without the text, if it is not such a document.
 result<token_answer> parse_token_answer(std::string_view json);
 

@@ -24,7 +24,6 @@ public:
     bool is_null() const noexcept { return is_ == kind::null; }
     bool is_object() const noexcept { return is_ == kind::object; }
     bool is_array() const noexcept { return is_ == kind::array; }
-    bool is_text() const noexcept { return is_ == kind::text; }
 
     /// Of an object; the first of this name, null if there is none.
     const json_value& operator[](std::string_view name) const noexcept;

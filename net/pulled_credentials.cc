@@ -1,10 +1,8 @@
 #include "net/pulled_credentials.h"
 
-#include "net/base64.h"
+#include "net/auth_documents.h"
 #include "net/docker_key.h"
 #include "net/image_reference.h"
-
-#include <algorithm>
 
 namespace firstlight {
 
@@ -12,17 +10,6 @@ namespace {
 
 std::string key_of(const std::string& host, const std::string& repository) {
     return (is_docker_hub(host) ? "docker.io" : host) + "/" + repository;
-}
-
-result<std::optional<credentials>> unpacked(const std::string& packed) {
-    const auto plain = base64_decoded(packed);
-    const auto colon = plain ? plain->find(':') : std::string::npos;
-    if (colon == std::string::npos) {
-        return fault(errc::invalid_argument, "auth is not base64 of user:password");
-    }
-    auto secret = plain->substr(colon + 1);
-    secret.erase(std::find(secret.begin(), secret.end(), '\0'), secret.end()); // docker pads
-    return std::optional(credentials(plain->substr(0, colon), std::move(secret)));
 }
 
 } // namespace
@@ -39,7 +26,14 @@ result<std::optional<credentials>> credentials_in(const cri_auth& from, const st
     if (!from.identity_token.empty()) {
         return found(credentials("", from.identity_token));
     }
-    return from.auth.empty() ? found() : unpacked(from.auth);
+    if (from.auth.empty()) {
+        return found();
+    }
+    auto pair = unpack_auth(from.auth);
+    if (!pair) {
+        return pair.error();
+    }
+    return found(credentials(std::move(pair->first), std::move(pair->second)));
 }
 
 pulled_credentials::pulled_credentials(std::size_t most)
