@@ -369,8 +369,11 @@ http {
 NGINX
     e2e_spawn blobs "$work/nginx.log" nginx -c "$work/nginx.conf"
     blob_host=127.0.0.1:$port
-    wait_until 10 "nginx answers" "$e2e_python" -c 'import sys, urllib.request
-urllib.request.urlopen(sys.argv[1])' "http://$blob_host/v2/"
+    wait_until 10 "nginx answers" answers "$blob_host"
+}
+answers() { # HOST: a registry's API is there
+    "$e2e_python" -c 'import sys, urllib.request
+urllib.request.urlopen(sys.argv[1])' "http://$1/v2/"
 }
 
 # --- containerd ------------------------------------------------------------

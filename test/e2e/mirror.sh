@@ -46,8 +46,7 @@ http {
 NGINX
     e2e_spawn "$1" "$work/$1.log" nginx -c "$work/$1.conf"
     mirror_host=127.0.0.1:$port
-    wait_until 10 "nginx answers" "$e2e_python" -c 'import sys, urllib.request
-urllib.request.urlopen(sys.argv[1])' "http://$mirror_host/v2/"
+    wait_until 10 "nginx answers" answers "$mirror_host"
 }
 mirror_fill() { # it has all layers already
     local layer

@@ -82,6 +82,16 @@ struct hosts_rig : net_rig {
     void say(const std::vector<registry_endpoint>& all) {
         source.say(registry.host(), listed(registry.host(), all));
     }
+    // Credentials, which are known.
+    void mirror_wants(imposter_options::auth how) {
+        mirror.change([how](auto& o) {
+            o.authentication = how;
+            o.user = "u";
+            o.password = "p";
+        });
+        who.for_host = mirror.host();
+        who.held = credentials("u", "p");
+    }
     void reload() {
         auto work = [](registry_client* of) -> task<void> {
             of->reload();
@@ -186,13 +196,7 @@ TEST_CASE_FIXTURE(hosts_rig, "the API's root may be anywhere, and headers stay t
 }
 
 TEST_CASE_FIXTURE(hosts_rig, "a proof takes the place of a configured Authorization") {
-    mirror.change([](auto& o) {
-        o.authentication = imposter_options::auth::basic;
-        o.user = "u";
-        o.password = "p";
-    });
-    who.for_host = mirror.host();
-    who.held = credentials("u", "p");
+    mirror_wants(imposter_options::auth::basic);
     auto first = at_host(mirror);
     first.headers = {{"Authorization", "Basic stale"}};
     say({first});
@@ -380,13 +384,7 @@ TEST_CASE_FIXTURE(secure_rig, "but not in plain because its certificate does not
 }
 
 TEST_CASE_FIXTURE(secure_rig, "a token comes in plain where the registry turned out to be plain") {
-    mirror.change([](auto& o) {
-        o.authentication = imposter_options::auth::bearer;
-        o.user = "u";
-        o.password = "p";
-    });
-    who.for_host = mirror.host();
-    who.held = credentials("u", "p");
+    mirror_wants(imposter_options::auth::bearer);
     auto ambiguous = over(mirror, trusted);
     ambiguous.transport = transport_choice::tls_or_plain;
     say({ambiguous});
